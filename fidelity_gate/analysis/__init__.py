@@ -1,0 +1,1 @@
+"""Facts from files alone: nothing here runs a model."""

@@ -1,0 +1,13 @@
+"""The room of compression recipes. A recipe is one class and one line here."""
+
+TABLE = {
+    "bf16": "fidelity_gate.compress.cast:Bf16",
+    "fp16": "fidelity_gate.compress.cast:Fp16",
+    "int2": "fidelity_gate.compress.integer:Int2",
+    "int3": "fidelity_gate.compress.integer:Int3",
+    "int4-calibrated": "fidelity_gate.compress.integer:Int4Calibrated",
+    "int4-naive": "fidelity_gate.compress.integer:Int4Naive",
+    "int8": "fidelity_gate.compress.integer:Int8",
+    "int8-bnb": "fidelity_gate.compress.bnb:Int8Bnb",
+    "nf4-bnb": "fidelity_gate.compress.bnb:Nf4Bnb",
+}

@@ -1,0 +1,199 @@
+"""One Protocol per room: what a plug has to be. A plug is a frozen dataclass whose fields are its policy keys."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from fidelity_gate.records import (
+        Artifact,
+        Carry,
+        Depth,
+        Direction,
+        Evidence,
+        Geometry,
+        Measured,
+        ModelFacts,
+        ModelRecord,
+        ModelSpec,
+        Options,
+        Probes,
+        Report,
+        Role,
+        RunSpec,
+        StepState,
+        Tensor,
+    )
+
+
+# ---------------------------------------------------------------- models
+
+
+class Family(Protocol):
+    """models/families: one recursion. The fields of the dataclass are its architecture (`model:` keys).
+
+    Nothing but `build` may import torch.
+    """
+
+    name: ClassVar[str]
+
+    @classmethod
+    def derive(cls, shapes: Mapping[str, tuple[int, ...]], hints: Options) -> Family | None:
+        """Return the architecture that these tensor shapes (official key names, prefix removed) and hints describe.
+
+        None when the shapes are not this family's. Raises ModelRefused when they are, but a fact is missing or contradicts.
+        """
+
+    def tensors(self) -> Mapping[str, tuple[tuple[int, ...], Role]]:
+        """Return every tensor this architecture consists of: official key -> (shape, role)."""
+
+    def geometry(self) -> Geometry:
+        """Return what the footprint formulas need."""
+
+    def declared_depth(self) -> Depth | None:
+        """Return the depth that the architecture's fields declare, if they do."""
+
+    def architecture(self) -> Options:
+        """Return the fields, sorted, as plain values."""
+
+    def build(self, weights: Mapping[str, Tensor], run: RunSpec) -> Recursion:
+        """Return the model on the CPU, in eval mode, with exactly these weights.
+
+        A weight is a float32 torch tensor, or a callable torch module that stands for `x @ weight.T` (LLM.int8).
+        """
+
+
+class Recursion(Protocol):
+    """A model ready to step."""
+
+    streams: tuple[str, ...]  # ("z_H", "z_L")
+
+    def run(
+        self, batch: Probes, depth: Depth, *, perturbation: float = 0.0, seed: int = 0
+    ) -> Generator[StepState, Carry | None, None]:
+        """Yield the state after every ACT step, `depth.steps` of them.
+
+        A carry sent into the generator replaces the model's own before the next step (teacher forcing).
+
+        Args:
+            batch: B probes.
+            depth: how deep to run.
+            perturbation: relative size of Gaussian noise added to the initial carry (noise floor).
+            seed: of that noise.
+        """
+
+
+class OpenedModel(Protocol):
+    """A model file that was read, hashed and understood, but does not run yet (no torch needed so far, where possible)."""
+
+    @property
+    def facts(self) -> ModelFacts:
+        """Return what the file holds."""
+
+    def load(self, run: RunSpec) -> Recursion:
+        """Return the model ready to step."""
+
+    def dense(self) -> Mapping[str, NDArray[np.float32]]:
+        """Return every tensor as float32 (dequantized), official key -> array."""
+
+
+@runtime_checkable
+class ModelFormat(Protocol):
+    """models: one file format."""
+
+    def recognises(self, path: str, head: bytes) -> bool:
+        """Return whether a file with this name and these first bytes is in this format."""
+
+    def open(self, spec: ModelSpec) -> OpenedModel:
+        """Read, hash and understand the file; raises ModelRefused or UnsafeContent."""
+
+
+# ---------------------------------------------------------------- inputs, compress
+
+
+@runtime_checkable
+class Inputs(Protocol):
+    """inputs: one source of probes."""
+
+    def probes(self, base: str) -> Probes:
+        """Return the probes; relative paths are against the folder `base`. Raises InputsRefused."""
+
+
+@runtime_checkable
+class Recipe(Protocol):
+    """compress: one way of making a model smaller. The fields are its options (`int4-calibrated,clip=mse`)."""
+
+    def compress(self, model: OpenedModel, calibration: Probes | None) -> Artifact:
+        """Return the compressed artifact; raises UsageError when the recipe would change nothing."""
+
+
+# ---------------------------------------------------------------- metrics
+
+
+class Pair(Protocol):
+    """One aligned pair of states of a batch, as accumulators see it."""
+
+    step: int  # from 1
+    last: bool  # both models are at their own last step
+    aligned: bool  # False only where depths differ and just the last states are comparable
+    first_probe: int  # row of the batch's first probe
+    reference: StepState
+    candidate: StepState
+    previous_reference: StepState | None  # the state one step earlier, None at step 1
+    previous_candidate: StepState | None
+    batch: Probes
+
+
+@runtime_checkable
+class Accumulator(Protocol):
+    """Sees every aligned pair once, keeps only numbers."""
+
+    def observe(self, pair: Pair) -> None:
+        """Take what the metric needs from the pair; keep no tensor of it."""
+
+    def finish(self) -> Measured:
+        """Return the values; raises NotMeasured with the reason when there are none."""
+
+
+class TraceMetric(Protocol):
+    """metrics: evidence from stepping both models (`evidence` FREE or FORCED)."""
+
+    unit: ClassVar[str]
+    direction: ClassVar[Direction]
+    evidence: ClassVar[Evidence]
+    per_probe: ClassVar[bool]
+    floored: ClassVar[bool]
+
+    def accumulator(self, depth: Depth) -> Accumulator:
+        """Return a fresh accumulator for one candidate."""
+
+
+class FileMetric(Protocol):
+    """metrics: evidence from files alone (`evidence` FILE)."""
+
+    unit: ClassVar[str]
+    direction: ClassVar[Direction]
+    evidence: ClassVar[Evidence]
+    per_probe: ClassVar[bool]
+    floored: ClassVar[bool]
+
+    def measure(self, reference: ModelRecord, candidate: ModelRecord) -> Measured:
+        """Return the value; raises NotMeasured with the reason when there is none."""
+
+
+# ---------------------------------------------------------------- reports
+
+
+@runtime_checkable
+class Reporter(Protocol):
+    """reports: a report record -> text. Decides nothing."""
+
+    suffix: ClassVar[str]  # of the file written when only a folder is given: ".xml"
+
+    def render(self, report: Report) -> str:
+        """Return the whole text."""

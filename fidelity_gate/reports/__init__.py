@@ -1,0 +1,7 @@
+"""The room of reports. A report is one file and one line here."""
+
+TABLE = {
+    "json": "fidelity_gate.reports.json:Json",
+    "junit": "fidelity_gate.reports.junit:JUnit",
+    "terminal": "fidelity_gate.reports.terminal:Terminal",
+}

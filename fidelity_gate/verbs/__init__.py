@@ -1,0 +1,30 @@
+"""The room of command-line verbs. A verb is one file and one line in each table here."""
+
+TABLE = {
+    "run": "fidelity_gate.verbs.run:run",
+    "measure": "fidelity_gate.verbs.measure:measure",
+    "judge": "fidelity_gate.verbs.judge:judge",
+    "report": "fidelity_gate.verbs.report:report",
+    "compress": "fidelity_gate.verbs.compress:compress",
+    "trace": "fidelity_gate.verbs.trace:trace",
+    "inspect": "fidelity_gate.verbs.inspect:inspect",
+    "policy": "fidelity_gate.verbs.policy:policy",
+    "zoo": "fidelity_gate.verbs.zoo:zoo",
+    "demo": "fidelity_gate.verbs.demo:demo",
+    "doctor": "fidelity_gate.verbs.doctor:doctor",
+}
+
+# Shown by `fidelity-gate --help` without importing any verb.
+SUMMARIES = {
+    "run": "Measure, judge and report: the gate.",
+    "measure": "Step the models side by side and save measurements.json.",
+    "judge": "Judge saved measurements against a policy (no torch needed).",
+    "report": "Render a saved verdict in another format.",
+    "compress": "Write a compressed candidate of a reference.",
+    "trace": "Save the carries of one model for other tools.",
+    "inspect": "Say what a model file holds, without running it.",
+    "policy": "Check, show and start policy files.",
+    "zoo": "List, find and train the embedded models.",
+    "demo": "Gate three compressions of an embedded model.",
+    "doctor": "Show versions, extras, threads and devices.",
+}

@@ -1,0 +1,1 @@
+"""Real trained weights in the package, and how they were made."""
