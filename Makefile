@@ -1,0 +1,55 @@
+# Two commands set everything up on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# One thread a process: parallel tests on few cores fight each other otherwise.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: demo test check tests format lint types layers bench results clean help
+
+help: ## Show the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "fidelity-gate needs Python 3.11 or newer: make PYTHON=python3.11 demo" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: $(VENV)/pyvenv.cfg pyproject.toml ci/constraints.txt
+	$(PIP) install -c ci/constraints.txt -e '.[torch]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime
+	$(PIP) install -c ci/constraints.txt -e '.[all,dev]'
+	@touch $@
+
+demo: $(VENV)/.runtime ## Gate three compressions of an embedded model
+	$(BIN)/fidelity-gate demo
+
+test: check tests ## Format check, lint, types, layer contracts, tests
+
+check: format lint types layers ## Everything but the tests
+
+format: $(VENV)/.dev ## Check the formatting
+	$(BIN)/ruff format --check --quiet .
+
+lint: $(VENV)/.dev ## Lint
+	$(BIN)/ruff check --quiet .
+
+types: $(VENV)/.dev ## Type check (strict)
+	$(BIN)/mypy
+
+layers: $(VENV)/.dev ## Check the layer contracts
+	$(BIN)/lint-imports --no-cache
+
+tests: $(VENV)/.dev ## Run the tests
+	$(BIN)/python -m pytest -q -n 2 -m "not benchmarks"
+
+bench: $(VENV)/.dev ## Measure memory and time as ratios in one run
+	$(BIN)/python -m ci.bench
+
+results: $(VENV)/.dev ## Regenerate docs/results.md from the zoo
+	$(BIN)/python -m ci.results
+
+clean: ## Remove what the targets made
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build dist fidelity-gate-demo
