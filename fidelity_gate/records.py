@@ -259,6 +259,8 @@ class ModelSpec:
     options: Options = ()  # the policy's `model:` block, flattened
     recursion: Depth | None = None  # where it differs from the policy's
     targets: tuple[str, ...] = ()  # empty: all of the policy's
+    use: str = ""  # the model format plug; empty: told from the file
+    uncompressed: bool = False  # declared as not compressed (the noise of a runtime, a control)
     place: Place = field(default_factory=Place)
 
 
@@ -268,6 +270,7 @@ class InputsSpec:
 
     use: str
     options: Options = ()
+    base: str = ""  # the folder that relative paths are against: the policy's, or the working folder
     place: Place = field(default_factory=Place)
 
 
@@ -306,6 +309,7 @@ class Policy:
     noise_floor: NoiseFloorSpec = field(default_factory=NoiseFloorSpec)
     run: RunSpec = field(default_factory=RunSpec)
     minimum_probes: int = 1
+    calibration: InputsSpec | None = None  # rows a recipe was calibrated on; none may be among the inputs
 
 
 # ---------------------------------------------------------------- measurements
