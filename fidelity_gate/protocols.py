@@ -44,9 +44,10 @@ class Family(Protocol):
 
     @classmethod
     def derive(cls, shapes: Mapping[str, tuple[int, ...]], hints: Options) -> Family | None:
-        """Return the architecture that these tensor shapes (official key names, prefix removed) and hints describe.
+        """Return the architecture that these tensor shapes (official keys, prefix removed) and hints describe.
 
-        None when the shapes are not this family's. Raises ModelRefused when they are, but a fact is missing or contradicts.
+        None when the shapes are not this family's. Raises ModelRefused when they are, but a fact is missing or
+        contradicts another.
         """
 
     def tensors(self) -> Mapping[str, tuple[tuple[int, ...], Role]]:
@@ -89,7 +90,7 @@ class Recursion(Protocol):
 
 
 class OpenedModel(Protocol):
-    """A model file that was read, hashed and understood, but does not run yet (no torch needed so far, where possible)."""
+    """A model file that was read, hashed and understood, but does not run yet."""
 
     @property
     def facts(self) -> ModelFacts:

@@ -114,8 +114,8 @@ class ModelFacts:
 class StepState:
     """A recursion right after one ACT step.
 
-    `carry` maps stream name -> (B, L, D). `logits` is (B, S, V) and `halt` is (B, 2) (halt, continue), or None where the
-    model has no such head.
+    `carry` maps stream name -> (B, L, D). `logits` is (B, S, V) and `halt` is (B, 2) (halt, continue), or None where
+    the model has no such head.
     """
 
     carry: Carry

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from fidelity_gate.analysis.footprint import backbone_bytes, embedding_bytes, flash_row_bytes, footprint, paper_footprint
+from fidelity_gate.analysis.footprint import (
+    backbone_bytes,
+    embedding_bytes,
+    flash_row_bytes,
+    footprint,
+    paper_footprint,
+)
 from fidelity_gate.models.families.trm import Trm
 from fidelity_gate.records import Geometry, ModelFacts, Role, TensorFact
 
@@ -22,11 +28,21 @@ TABLE_15 = [  # name, seq_len, mixer, bytes per value, streaming MiB, full load 
 
 def geometry_of(seq_len: int, mixer: str) -> Geometry:
     return Trm(
-        hidden=512, heads=8, layers=2, expansion=4.0, mixer=mixer, vocab=12, seq_len=seq_len, puzzle_emb_len=16, puzzle_emb_ndim=512
+        hidden_size=512,
+        num_heads=8,
+        layers=2,
+        expansion=4.0,
+        mixer=mixer,
+        vocab_size=12,
+        seq_len=seq_len,
+        puzzle_emb_len=16,
+        puzzle_emb_ndim=512,
     ).geometry()
 
 
-@pytest.mark.parametrize(("name", "seq_len", "mixer", "size", "streaming", "full"), TABLE_15, ids=[row[0] for row in TABLE_15])
+@pytest.mark.parametrize(
+    ("name", "seq_len", "mixer", "size", "streaming", "full"), TABLE_15, ids=[row[0] for row in TABLE_15]
+)
 def test_table_15_follows_from_the_configuration(name, seq_len, mixer, size, streaming, full):
     found = paper_footprint(geometry_of(seq_len, mixer), size)
     assert found.streaming / MIB == pytest.approx(streaming, abs=0.01)
@@ -65,7 +81,9 @@ def test_scales_are_counted_as_bytes_of_the_layer():
     geometry = Geometry(tokens=1, width=8, layers=1, layer_values=64)
     bare = TensorFact("a", Role.BLOCK, (8, 8), "int8", 8.0, 64)
     scaled = TensorFact("a", Role.BLOCK, (8, 8), "int8", 8.0, 64, 32)
-    assert footprint(facts_with((scaled,), geometry)).streaming - footprint(facts_with((bare,), geometry)).streaming == 32
+    assert (
+        footprint(facts_with((scaled,), geometry)).streaming - footprint(facts_with((bare,), geometry)).streaming == 32
+    )
 
 
 def test_without_a_geometry_or_a_block_there_is_no_footprint():

@@ -1,6 +1,7 @@
 """Peak SRAM of one recursion step, in three deployment scenarios, and what embedding tables cost.
 
-Source: the paper's appendix M (Table 15) and Table 1. With L tokens, D width, b bytes per value and W bytes of one block layer:
+Source: the paper's appendix M (Table 15) and Table 1. With L tokens, D width, b bytes per value and W bytes of one
+block layer:
 
 * activations = `streams`*L*D*4 (the carries, kept in float32) + 6*L*D*b;
 * streaming = W + activations: one layer at a time is copied from flash;
@@ -26,8 +27,8 @@ INT8_BYTES = 1
 def footprint(facts: ModelFacts) -> Footprint | None:
     """Return the footprint of a model file from what it really stores, or None without a geometry.
 
-    W is the stored bytes of an average block layer, scales and zero points included; b is taken from the widest block matrix, so a
-    file that leaves one matrix in float32 is counted as a float32 model.
+    W is the stored bytes of an average block layer, scales and zero points included; b is taken from the widest block
+    matrix, so a file that leaves one matrix in float32 is counted as a float32 model.
 
     Args:
         facts: of a file whose tensors carry roles.
@@ -50,7 +51,7 @@ def backbone_bytes(parameters: int, bits: float) -> int:
 
 
 def embedding_bytes(rows: int, width: int, *, bytes_per_value: float = 4.0, rank: int | None = None) -> int:
-    """Return the resident bytes of an embedding table, or of its two factors after an SVD of rank `rank` (paper Table 1)."""
+    """Return the resident bytes of an embedding table, or of its factors after an SVD of `rank` (paper Table 1)."""
     values = rows * width if rank is None else rank * (rows + width)
     return math.ceil(values * bytes_per_value)
 
