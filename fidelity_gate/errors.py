@@ -1,19 +1,21 @@
 """The error tree and the exit codes: every way a gate can refuse to say yes.
 
-GateError
-|- Refused             exit 2: something given to the gate is unusable
-|  |- UsageError           the command line
-|  |- PolicyError          the policy file
-|  |- ModelRefused         a model file (unreadable, wrong tensors, wrong depth)
-|  |- InputsRefused        probes, labels, calibration rows
-|  `- UnsafeContent        content that could run code or exhaust the machine
-|- Undecided           exit 3: the gate could not decide
-|  |- NotMeasured          evidence is missing (a metric, a device, a runtime)
-|  |- OutOfTime            a stated time limit passed
-|  |- OutOfMemory          a stated memory limit was hit
-|  `- WorkerDied           a child process ended without an answer
-`- Internal            exit 4: our own bug, or a report that could not be written
-`- ReportNotWritten
+    GateError
+    |- Refused             exit 2: something given to the gate is unusable
+    |  |- UsageError           the command line
+    |  |- PolicyError          the policy file
+    |  |- ModelRefused         a model file (unreadable, wrong tensors, wrong depth)
+    |  |- InputsRefused        probes, labels, calibration rows
+    |  `- UnsafeContent        content that could run code or exhaust the machine
+    |- Undecided           exit 3: the gate could not decide
+    |  |- NotMeasured          evidence is missing (a metric, a device, a runtime)
+    |  |- OutOfTime            a stated time limit passed
+    |  |- OutOfMemory          a stated memory limit was hit
+    |  `- WorkerDied           a child process ended without an answer
+    `- Internal            exit 4: our own bug, or a report that could not be written
+       `- ReportNotWritten
+
+Every code but 0 blocks the release.
 """
 
 from __future__ import annotations
