@@ -1,0 +1,100 @@
+"""Numbers against bounds: aggregates of per-probe values, and the one comparison that can make a check pass."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, TypeAlias
+
+from fidelity_gate.records import Aggregate, Direction
+
+if TYPE_CHECKING:
+    from fidelity_gate.records import Bound
+
+Values: TypeAlias = tuple[float, ...]
+
+# Below these, the percentile is nothing but the worst probe under a milder name.
+FEWEST_PROBES = {Aggregate.P01: 100, Aggregate.P05: 20, Aggregate.P95: 20}
+
+
+def is_met(observed: float, bound: Bound, direction: Direction) -> bool:
+    """Return whether a number is within a bound: the only way to a met check.
+
+    The number and the bound must be finite and the bound must face the right way; both ends are inclusive.
+    """
+    if not math.isfinite(observed) or bound_fault(bound, direction):
+        return False
+    above = bound.minimum is None or observed >= bound.minimum
+    below = bound.maximum is None or observed <= bound.maximum
+    return above and below
+
+
+def bound_fault(bound: Bound, direction: Direction) -> str:
+    """Return what makes a bound unusable for a metric of this direction, or ""."""
+    ends = [end for end in (bound.minimum, bound.maximum) if end is not None]
+    if not ends:
+        return "the check has no bound"
+    if not all(math.isfinite(end) for end in ends):
+        return "the bound is not finite"
+    if ends[0] > ends[-1]:
+        return "the minimum is above the maximum"
+    if direction is Direction.HIGHER and bound.minimum is None:
+        return "the bound faces the wrong way: it has no minimum, and higher is better"
+    if direction is Direction.LOWER and bound.maximum is None:
+        return "the bound faces the wrong way: it has no maximum, and lower is better"
+    return ""
+
+
+def all_met(observations: Values, bound: Bound, direction: Direction) -> bool:
+    """Return whether there is an observation and every one is within the bound."""
+    return bool(observations) and all(is_met(observed, bound, direction) for observed in observations)
+
+
+def margin(observed: float, bound: Bound) -> float:
+    """Return how far inside (positive) or outside (negative) the nearest end of the bound a number is."""
+    inside = [] if bound.minimum is None else [observed - bound.minimum]
+    return min(inside if bound.maximum is None else [*inside, bound.maximum - observed])
+
+
+def nearest(observations: Values, bound: Bound) -> float:
+    """Return the observation with the smallest margin: what a check stands or falls with."""
+    return min(observations, key=lambda observed: margin(observed, bound))
+
+
+def worst_row(values: Values, bound: Bound) -> int:
+    """Return the first row whose value has the smallest margin."""
+    return min(range(len(values)), key=lambda row: margin(values[row], bound))
+
+
+def observations(values: Values, aggregate: Aggregate | None, direction: Direction) -> Values:
+    """Return the numbers that an aggregate stands for: values that were observed (but for the mean), never made up.
+
+    Percentiles of the lower tail take the lower neighbour, p95 the higher one, a median between two values the worse
+    one. Where both directions are bad, `worst` and `median` stand for two numbers and both are judged.
+
+    Args:
+        values: at least one, all finite.
+        aggregate: None for a metric with one value.
+        direction: which way is better.
+    """
+    if aggregate is None or aggregate is Aggregate.MEAN:
+        return (mean(values),)
+    ordered = sorted(values)
+    last = len(ordered) - 1
+    low, high = {
+        Aggregate.WORST: (0, last),
+        Aggregate.MEDIAN: (last // 2, last - last // 2),
+        Aggregate.P01: (last // 100, last // 100),
+        Aggregate.P05: (5 * last // 100, 5 * last // 100),
+        Aggregate.P95: (last - 5 * last // 100, last - 5 * last // 100),
+    }[aggregate]
+    if direction is Direction.BOTH:
+        return (ordered[low], ordered[high])
+    return (ordered[low if direction is Direction.HIGHER else high],)
+
+
+def mean(values: Values) -> float:
+    """Return the exactly rounded mean; NaN where there is none, or where the sum is beyond any float."""
+    try:
+        return math.fsum(values) / len(values) if values else math.nan
+    except (OverflowError, ValueError):  # too large; or infinities of both signs
+        return math.nan

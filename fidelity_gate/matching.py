@@ -1,0 +1,91 @@
+"""What belongs together: checks and candidates, checks and measurements, a policy and the run it is judged on."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING, TypeAlias
+
+from fidelity_gate.errors import PolicyError, Refused
+from fidelity_gate.records import Severity
+
+if TYPE_CHECKING:
+    from fidelity_gate.records import Check, Measurement, MeasurementSet, ModelSpec, Options, Policy
+
+Key: TypeAlias = tuple[str, str, tuple[tuple[str, str, object], ...]]
+
+
+def pairs(policy: Policy) -> tuple[tuple[Check, str], ...]:
+    """Return every check with every candidate it applies to, in the policy's order.
+
+    A check that applies to no candidate is paired with "" so that it cannot vanish.
+    """
+    found: list[tuple[Check, str]] = []
+    for check in policy.checks:
+        names = [spec.name for spec in policy.candidates if _applies(check, spec)]
+        found += [(check, name) for name in names or [""]]
+    return tuple(found)
+
+
+def key_of(metric: str, options: Options, candidate: str) -> Key:
+    """Return the identity of a measurement; types count, because 1, 1.0 and true are equal in Python."""
+    return metric, candidate, tuple((name, type(value).__name__, value) for name, value in sorted(options, key=str))
+
+
+def indexed(measured: MeasurementSet) -> dict[Key, Measurement]:
+    """Return every measurement by its identity; raises Refused where two have the same."""
+    index: dict[Key, Measurement] = {}
+    for measurement in measured.measurements:
+        key = key_of(measurement.metric, measurement.options, measurement.candidate)
+        if key in index:
+            what = f"{measurement.metric} was measured twice for {measurement.candidate}"
+            raise Refused(what, where="measurements", hint="measure again")
+        index[key] = measurement
+    return index
+
+
+def _applies(check: Check, spec: ModelSpec) -> bool:
+    named = not check.candidates or spec.name in check.candidates
+    return named and (not check.target or not spec.targets or check.target in spec.targets)
+
+
+def refuse_unsound(policy: Policy) -> None:
+    """Raise PolicyError on contradictions that could hide a check or a candidate, whoever made the record."""
+    names = [spec.name for spec in policy.candidates]
+    ids = [(check.id, check.target) for check in policy.checks]
+    if len(set(names)) != len(names) or len(set(ids)) != len(ids):
+        raise PolicyError("two candidates or two checks have the same name", where=policy.path)
+    for check in policy.checks:
+        unknown = sorted(set(check.candidates) - set(names))
+        if unknown:
+            raise PolicyError(
+                f"there is no candidate '{unknown[0]}'", where=str(check.place) or policy.path, field=check.id
+            )
+    counted = {name for check, name in pairs(policy) if check.severity is Severity.ERROR}
+    for name in names:
+        if name not in counted:
+            what = "no check of severity error applies to this candidate, so nothing is required of it"
+            raise PolicyError(what, where=policy.path, field=f"candidates.{name}", hint="add a check, or remove it")
+
+
+def refuse_other_run(policy: Policy, measured: MeasurementSet) -> None:
+    """Raise when the measurements are not of the run that the policy asks for."""
+    records = {record.name: record for record in measured.candidates}
+    names = [record.name for record in measured.candidates]
+    wanted = [spec.name for spec in policy.candidates]
+    _same("candidates", str(sorted(names)), str(sorted(wanted)))
+    _same("recursion", str(measured.reference.depth), str(policy.reference.recursion or policy.recursion))
+    for spec in policy.candidates:
+        depth = str(records[spec.name].depth)
+        _same(f"candidates.{spec.name}.recursion", depth, str(spec.recursion or policy.recursion))
+    for field in fields(policy.run):
+        found, asked = (repr(getattr(run, field.name)) for run in (measured.provenance.run, policy.run))
+        _same(f"run.{field.name}", found, asked)
+    if measured.noise_floor is not None:
+        perturbation = measured.noise_floor.perturbation
+        _same("noise_floor.perturbation", repr(perturbation), repr(policy.noise_floor.perturbation))
+
+
+def _same(field: str, found: str, wanted: str) -> None:
+    if found != wanted:
+        what = f"measured with {found}, and the policy says {wanted}"
+        raise Refused(what, where="measurements", field=field, hint="measure again with this policy")
