@@ -136,6 +136,33 @@ class Recipe(Protocol):
 # ---------------------------------------------------------------- metrics
 
 
+class Side(Protocol):
+    """One model right after one step, and the numbers that several metrics want of it; each is computed once."""
+
+    @property
+    def state(self) -> StepState:
+        """Return the state itself; keep no tensor of it."""
+
+    @property
+    def before(self) -> Side | None:
+        """Return the same model one step earlier, None at step 1."""
+
+    def norms(self, stream: str) -> NDArray[np.float64]:
+        """Return the norm of every probe's stream: (B,)."""
+
+    def largest(self, stream: str) -> NDArray[np.float64]:
+        """Return the largest absolute value of every probe's stream: (B,)."""
+
+    def turned(self, stream: str) -> NDArray[np.float64]:
+        """Return the mean token cosine between the step before and this one: (B,). Needs `before`."""
+
+    def answers(self) -> NDArray[np.int64]:
+        """Return the decoded answers: (B, S). Needs `state.logits`."""
+
+    def halts(self) -> NDArray[np.bool_]:
+        """Return whether the model would halt here: (B,). Needs `state.halt`."""
+
+
 class Pair(Protocol):
     """One aligned pair of states of a batch, as accumulators see it."""
 
@@ -143,11 +170,22 @@ class Pair(Protocol):
     last: bool  # both models are at their own last step
     aligned: bool  # False only where depths differ and just the last states are comparable
     first_probe: int  # row of the batch's first probe
-    reference: StepState
-    candidate: StepState
-    previous_reference: StepState | None  # the state one step earlier, None at step 1
-    previous_candidate: StepState | None
     batch: Probes
+
+    @property
+    def reference(self) -> Side:
+        """Return the reference after this step."""
+
+    @property
+    def candidate(self) -> Side:
+        """Return the candidate after this step."""
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """Return the names of the streams, the same for both models, in the model's order."""
+
+    def cosines(self, stream: str) -> NDArray[np.float64]:
+        """Return the cosine of every token between the two models: (B, L)."""
 
 
 @runtime_checkable
@@ -169,9 +207,11 @@ class TraceMetric(Protocol):
     evidence: ClassVar[Evidence]
     per_probe: ClassVar[bool]
     floored: ClassVar[bool]
+    limits: ClassVar[tuple[float | None, float | None]]  # lowest and highest value there can be
+    dead: ClassVar[float | None]  # the value of a candidate whose carry is dead; None: not measured then
 
     def accumulator(self, depth: Depth) -> Accumulator:
-        """Return a fresh accumulator for one candidate."""
+        """Return a fresh accumulator for one candidate that runs this deep."""
 
 
 class FileMetric(Protocol):
@@ -182,9 +222,26 @@ class FileMetric(Protocol):
     evidence: ClassVar[Evidence]
     per_probe: ClassVar[bool]
     floored: ClassVar[bool]
+    limits: ClassVar[tuple[float | None, float | None]]
 
     def measure(self, reference: ModelRecord, candidate: ModelRecord) -> Measured:
         """Return the value; raises NotMeasured with the reason when there is none."""
+
+
+# ---------------------------------------------------------------- doors
+
+
+class Progress(Protocol):
+    """How a long stage tells a door how far it is."""
+
+    def start(self, label: str, total: int) -> None:
+        """Begin a stage of `total` units."""
+
+    def advance(self, count: int) -> None:
+        """Say that `count` more units are done."""
+
+    def done(self) -> None:
+        """End the stage, whether it was completed or not."""
 
 
 # ---------------------------------------------------------------- reports

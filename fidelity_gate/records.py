@@ -6,7 +6,7 @@ Shapes use B probes in a batch, N probes in all, T aligned steps, L tokens, D wi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -169,6 +169,11 @@ class Probes:
     def __len__(self) -> int:
         """Return N."""
         return int(self.inputs.shape[0])
+
+    def rows(self, start: int, stop: int) -> Probes:
+        """Return the probes `start` to `stop` (views, not copies), under the digest of the whole."""
+        labels = None if self.labels is None else self.labels[start:stop]
+        return replace(self, inputs=self.inputs[start:stop], labels=labels, identifiers=self.identifiers[start:stop])
 
 
 # ---------------------------------------------------------------- policy

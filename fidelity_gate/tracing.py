@@ -1,0 +1,157 @@
+"""The reference and any number of candidates, stepped side by side over batches of probes; no trajectory is ever kept.
+
+All models of a batch make ACT step t before any makes step t + 1. Every accumulator sees the aligned pair of states and
+is done with it, so memory grows neither with steps nor with probes, and all candidates share one pass of the reference.
+The noise floor is one more candidate: the reference itself with a perturbed initial carry.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fidelity_gate import arrays
+from fidelity_gate.entrants import Lead, Reading, Rival, Task, Traced
+from fidelity_gate.errors import NotMeasured, Undecided
+from fidelity_gate.stepping import Entrant
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from fidelity_gate.pairs import Side
+    from fidelity_gate.protocols import Progress
+    from fidelity_gate.records import Probes, StepState, Tensor
+
+__all__ = ["Entrant", "Plan", "Reading", "Traced", "trace", "walk"]
+
+# The repeatability check runs a few probes for a few steps, twice: dropout and races show at once, and it stays cheap.
+REPEATED_PROBES = 8
+REPEATED_STEPS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How to step: probes a batch, threads, the seed of perturbations, and whether to check that runs repeat."""
+
+    batch: int = 32
+    threads: int = 1
+    seed: int = 0
+    repeat: bool = True
+
+
+def trace(
+    reference: Entrant, contestants: tuple[Entrant, ...], probes: Probes, plan: Plan, progress: Progress
+) -> tuple[Traced, ...]:
+    """Step all models over all probes and return what every contestant's accumulators came to.
+
+    Args:
+        reference: the model that all are compared with; its own accumulators are not used.
+        contestants: the candidates and the noise floor, in any number.
+        probes: N of them.
+        plan: how to step.
+        progress: told after every step of every batch.
+
+    Returns:
+        One record a contestant, in their order.
+
+    Raises:
+        ModelRefused: the reference is not finite, dead, or yields other steps than declared; or a contestant's streams,
+            shapes or element types are not the reference's.
+        Undecided: two runs of the reference differ.
+    """
+    lead = Lead(reference)
+    rivals = tuple(Rival(entrant, reference.depth) for entrant in contestants)
+    steps = max(entrant.depth.steps for entrant in (reference, *contestants))
+    with arrays.quiet(plan.threads):
+        if plan.repeat:
+            _check_repeatable(reference, rivals, probes)
+        tasks = tuple(_tasks(probes, plan))
+        progress.start("stepping", len(tasks) * steps)
+        try:
+            for task in tasks:
+                _lockstep(lead, rivals, task, lambda: progress.advance(1))
+        finally:
+            progress.done()
+    lead.refuse_dead()
+    return tuple(rival.outcome() for rival in rivals)
+
+
+def walk(entrant: Entrant, probes: Probes, plan: Plan) -> Iterator[tuple[int, Side]]:
+    """Step one model alone, checked like a reference.
+
+    Yields:
+        The row of the batch's first probe, and the model after a step.
+
+    Raises:
+        ModelRefused: the model is not finite, dead, or yields other steps than declared.
+    """
+    lead = Lead(entrant)
+    for task in _tasks(probes, plan):
+        lead.open(task)
+        for _ in range(entrant.depth.steps):
+            # Entered step by step: held across a yield, the settings would leak into whoever iterates.
+            with arrays.quiet(plan.threads):
+                side = lead.step()
+            yield task.first_probe, side
+        lead.finish()
+    lead.refuse_dead()
+
+
+def _tasks(probes: Probes, plan: Plan) -> Iterator[Task]:
+    for start in range(0, len(probes), plan.batch):
+        # Each batch has its own noise; the seed and the row give it back.
+        yield Task(probes.rows(start, start + plan.batch), start, plan.seed + start)
+
+
+def _lockstep(lead: Lead, rivals: tuple[Rival, ...], task: Task, on_step: Callable[[], None]) -> None:
+    members: tuple[Lead | Rival, ...] = (lead, *rivals)
+    for member in members:
+        member.open(task)
+    try:
+        for step in range(1, max(member.entrant.depth.steps for member in members) + 1):
+            ours = lead.step()
+            for rival in rivals:
+                rival.step(step, ours)
+            on_step()
+        for member in members:
+            member.finish()
+    finally:
+        for member in members:
+            member.close()
+
+
+def _check_repeatable(reference: Entrant, rivals: tuple[Rival, ...], probes: Probes) -> None:
+    """Run the first probes twice through every model; a reference that differs raises, a rival is stopped."""
+    task = Task(probes.rows(0, REPEATED_PROBES), 0, 0)
+    difference = _difference(reference, task)
+    if difference:
+        hint = "switch dropout and other randomness off, or use one thread"
+        raise Undecided(f"two runs of the reference differ: {difference}", field=reference.name, hint=hint)
+    for rival in rivals:
+        try:
+            difference = _difference(rival.entrant, task)
+        except NotMeasured as error:
+            difference = str(error)
+        rival.stopped = f"two runs differ: {difference}" if difference else ""
+
+
+def _difference(entrant: Entrant, task: Task) -> str:
+    """Return where two runs differ ("z_H at step 2"), or nothing; what is not finite is for the trace to tell."""
+    first, second = task.runner(entrant), task.runner(entrant)
+    try:
+        for step in range(1, min(REPEATED_STEPS, entrant.depth.steps) + 1):
+            once, again = _outputs(first.step().state), _outputs(second.step().state)
+            if not all(arrays.finite_probes(array).all() for array in once.values()):
+                return ""
+            for name in sorted(once):
+                if not arrays.same_bits(once[name], again.get(name)):
+                    return f"{name} at step {step}"
+    finally:
+        first.close()
+        second.close()
+    return ""
+
+
+def _outputs(state: StepState) -> dict[str, Tensor]:
+    heads = {"logits": state.logits, "halt": state.halt}
+    return {**state.carry, **{name: value for name, value in heads.items() if value is not None}}
