@@ -57,7 +57,7 @@ class Sudoku:
         board = board_of(self.size, self.box_rows, self.box_columns)
         inputs, labels = generate(self.count, self.size, self.givens, self.seed, board=board)
         low, high = givens_range(board, self.givens)
-        kind = f"{self.size}x{self.size} sudoku, {low if low == high else f'{low}-{high}'} givens, seed {self.seed}"
+        kind = f"{self.size}x{self.size} sudoku, {_range_text(low, high)} givens, seed {self.seed}"
         return make_probes(inputs, labels, source=kind, grid=(self.size, self.size))
 
 
@@ -146,11 +146,15 @@ def givens_range(board: Board, givens: int | str | tuple[int, int] | None) -> tu
     least = FEWEST_GIVENS[board.size] if usual else board.size - 1
     if not least <= low <= high <= board.size**2:
         raise InputsRefused(
-            f"no {board.size}x{board.size} sudoku with {low}-{high} givens",
+            f"no {board.size}x{board.size} sudoku with {_range_text(low, high)} givens",
             field="givens",
             hint=f"{least} to {board.size**2}; fewer than {least} never give one solution",
         )
     return low, high
+
+
+def _range_text(low: int, high: int) -> str:
+    return str(low) if low == high else f"{low}-{high}"
 
 
 def tokens_of(grid: list[int]) -> Rows:
