@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from fidelity_gate.records import Role
 
 
+# Beyond it a rounded scale may carry the outermost code past float32.
+LARGEST_QUANTIZED = float(np.finfo(np.float32).max) / 2
+
+
 def dense_tensor(name: str, role: Role, array: NDArray[Any], dtype: str = "float32") -> StoredTensor:
     """Store values in a float type: "float32", "float16" or "bfloat16" (rounded to nearest even).
 
@@ -50,11 +54,13 @@ def integer_tensor(
         shrink: (1,) or (channels,) factors in (0, 1] on the range that the integers span; None: 1.
 
     Raises:
-        ModelRefused: a value is not finite, or there are none.
+        ModelRefused: a value is not finite or too large, or there are none.
     """
     values = np.ascontiguousarray(array, dtype=np.float32)
     if not values.size or not np.isfinite(values).all():
         raise ModelRefused("cannot be quantized: it is empty or holds NaN or infinite values", field=name)
+    if np.abs(values).max() > LARGEST_QUANTIZED:
+        raise ModelRefused(f"cannot be quantized: it holds a value beyond {LARGEST_QUANTIZED:g}", field=name)
     scale, zero = grid_of(values, scheme, shrink)
     codes = codes_of(values, scheme, scale, zero)
     if scheme.bits < 8:
