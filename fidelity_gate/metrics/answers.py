@@ -1,0 +1,90 @@
+"""answer_agreement and halt_agreement: does the candidate say what the reference says? No labels needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+
+from fidelity_gate.errors import NotMeasured
+from fidelity_gate.metrics import cells
+from fidelity_gate.metrics.series import SeriesAccumulator, When, check_when
+from fidelity_gate.records import Depth, Direction, Evidence
+
+if TYPE_CHECKING:
+    from fidelity_gate.metrics.series import Numbers
+    from fidelity_gate.protocols import Pair
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerAgreement:
+    """Share of decoded cells (or whole puzzles) that equal the reference's, one value a probe.
+
+    Sees damage to the output head, which no carry metric can.
+
+    Attributes:
+        level: "cell": the share of a probe's cells; "puzzle": 1 where all cells agree, else 0.
+        at: "last" (each model's own last step), "worst" (each probe's lowest step), or a step, from 1.
+    """
+
+    level: Literal["cell", "puzzle"] = "cell"
+    at: When = "last"
+
+    unit: ClassVar[str] = "fraction"
+    direction: ClassVar[Direction] = Direction.HIGHER
+    evidence: ClassVar[Evidence] = Evidence.FREE
+    per_probe: ClassVar[bool] = True
+    floored: ClassVar[bool] = True
+    limits: ClassVar[tuple[float | None, float | None]] = (0.0, 1.0)
+    dead: ClassVar[float | None] = None
+
+    def __post_init__(self) -> None:
+        """Refuse a step that no recursion has."""
+        check_when(self.at)
+
+    def accumulator(self, depth: Depth) -> SeriesAccumulator:
+        """Return a fresh accumulator for one candidate."""
+        return SeriesAccumulator(_agreeing_puzzles if self.level == "puzzle" else _agreeing, self.at, self.direction)
+
+
+@dataclass(frozen=True, slots=True)
+class HaltAgreement:
+    """Share of steps after which the candidate would halt exactly where the reference would, one value a probe.
+
+    Attributes:
+        at: "mean" over the steps, "last" (each model's own last step), "worst", or a step, from 1.
+    """
+
+    at: Literal["mean", "last", "worst"] | int = "mean"
+
+    unit: ClassVar[str] = "fraction"
+    direction: ClassVar[Direction] = Direction.HIGHER
+    evidence: ClassVar[Evidence] = Evidence.FREE
+    per_probe: ClassVar[bool] = True
+    floored: ClassVar[bool] = True
+    limits: ClassVar[tuple[float | None, float | None]] = (0.0, 1.0)
+    dead: ClassVar[float | None] = None
+
+    def __post_init__(self) -> None:
+        """Refuse a step that no recursion has."""
+        check_when(self.at)
+
+    def accumulator(self, depth: Depth) -> SeriesAccumulator:
+        """Return a fresh accumulator for one candidate."""
+        return SeriesAccumulator(_same_halts, self.at, self.direction)
+
+
+def _agreeing(pair: Pair) -> Numbers:
+    same = cells.answers(pair.reference, pair.batch) == cells.answers(pair.candidate, pair.batch)
+    return np.asarray(same.mean(axis=1))
+
+
+def _agreeing_puzzles(pair: Pair) -> Numbers:
+    return np.asarray(_agreeing(pair) == 1, dtype=np.float64)
+
+
+def _same_halts(pair: Pair) -> Numbers:
+    if pair.reference.state.halt is None:
+        raise NotMeasured("the models have no halting head")
+    return np.asarray(pair.reference.halts() == pair.candidate.halts(), dtype=np.float64)

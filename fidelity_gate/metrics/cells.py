@@ -1,0 +1,75 @@
+"""Decoded cells of a batch: the span that counts, the labels, and what copying the input would score."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from fidelity_gate.errors import NotMeasured
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fidelity_gate.protocols import Pair, Side
+    from fidelity_gate.records import Probes
+
+    Cells: TypeAlias = NDArray[np.int64]
+    Mask: TypeAlias = NDArray[np.bool_]
+
+
+def answers(side: Side, batch: Probes) -> Cells:
+    """Return the decoded cells of the span that the answer is in: (B, S').
+
+    Raises:
+        NotMeasured: the model has no output head, or fewer cells than the span needs.
+    """
+    if side.state.logits is None:
+        raise NotMeasured("the model has no logits to decode an answer from")
+    decoded = side.answers()
+    cells = decoded.reshape(len(decoded), -1)
+    start, stop = batch.answer_slice or (0, cells.shape[1])
+    if stop > cells.shape[1]:
+        raise NotMeasured(f"the answer is in tokens {start} to {stop - 1}, and the model has {cells.shape[1]}")
+    return cells[:, start:stop]
+
+
+def labelled(batch: Probes) -> tuple[Cells, Mask]:
+    """Return the labels (B, S') and which of them count (B, S').
+
+    Raises:
+        NotMeasured: there are no labels, or a probe has none that counts.
+    """
+    if batch.labels is None:
+        raise NotMeasured("the inputs have no labels")
+    labels = batch.labels.astype(np.int64)
+    return labels, np.asarray(labels != batch.ignore_label)
+
+
+def right(side: Side, batch: Probes) -> Mask:
+    """Return which decoded cells equal their labels: (B, S'). Raises NotMeasured when they do not line up."""
+    labels, _ = labelled(batch)
+    cells = answers(side, batch)
+    if cells.shape != labels.shape:
+        what = f"the model decodes {cells.shape[1]} cells a probe, and there are {labels.shape[1]} labels"
+        raise NotMeasured(what)
+    return np.asarray(cells == labels)
+
+
+def given(batch: Probes) -> Cells:
+    """Return the input tokens of the span that the answer is in: (B, S')."""
+    start, stop = batch.answer_slice or (0, batch.inputs.shape[1])
+    return np.asarray(batch.inputs[:, start:stop], dtype=np.int64)
+
+
+def shares(hits: Mask, counted: Mask, pair: Pair, what: str) -> NDArray[np.float64]:
+    """Return every probe's share of counted cells that are hits: two (B, S') -> (B,).
+
+    Raises:
+        NotMeasured: a probe has no cell that counts.
+    """
+    totals = counted.sum(axis=1)
+    if not totals.all():
+        probe = pair.first_probe + int(np.argmin(totals))
+        raise NotMeasured(f"probe {probe} has no {what}")
+    return np.asarray((hits & counted).sum(axis=1) / totals)
