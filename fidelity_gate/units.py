@@ -1,0 +1,137 @@
+"""Numbers in base units -> texts for people, never rounded so far that a text contradicts a verdict."""
+
+from __future__ import annotations
+
+import math
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+
+BYTE_UNITS = {
+    "B": Decimal(1),
+    "kB": Decimal(10) ** 3,
+    "MB": Decimal(10) ** 6,
+    "GB": Decimal(10) ** 9,
+    "KiB": Decimal(2) ** 10,
+    "MiB": Decimal(2) ** 20,
+    "GiB": Decimal(2) ** 30,
+}
+SECOND_UNITS = {"ns": Decimal("1e-9"), "us": Decimal("1e-6"), "ms": Decimal("1e-3"), "s": Decimal(1)}
+PERCENT = {"%": Decimal("0.01")}
+
+# Unit of a metric -> what may be written behind a number; every unit that is not here is dimensionless.
+UNITS_OF = {"bytes": BYTE_UNITS, "seconds": SECOND_UNITS, "fraction": PERCENT}
+
+DIGITS = 4
+_MOST_DIGITS = 17  # that many always tell two floats apart
+_EXACT = Context(prec=120)  # a float divided by 2**30 has at most 90 digits here
+
+
+def format_value(value: float, unit: str, *, digits: int = DIGITS) -> str:
+    """Return a measured number for people, rounded to `digits` significant digits (decimals for cosines and ratios).
+
+    Args:
+        value: in the base unit: bytes, seconds, a fraction for shares (which are shown in %).
+        unit: of the metric: "bytes", "seconds", "fraction"; anything else is a plain number.
+        digits: how many.
+
+    Returns:
+        `9.511 MiB (9.973 MB)`, `11.4 ms`, `97.25 %`, `0.9713`, `not a number`.
+    """
+    if not math.isfinite(value):
+        return _not_finite(value)
+    return _written(value, unit, _scale(value, unit), digits)
+
+
+def format_exact(value: float, unit: str) -> str:
+    """Return a threshold for people: every digit it has, in the unit that says it shortest.
+
+    Returns:
+        `8 MiB (8.389 MB)`, `30 ms`, `97 %`, `0.97`.
+    """
+    if not math.isfinite(value):
+        return _not_finite(value)
+    return _written(value, unit, _shortest(value, unit), None)
+
+
+def format_against(observed: float, limit: float, unit: str) -> tuple[str, str]:
+    """Return a measured number and the threshold beside it, so that their texts compare as the numbers do.
+
+    The threshold is exact. The measured number gets as many digits as it needs to stay on its side: 0.96997 against 0.97
+    is `0.96997`, never `0.9700`.
+    """
+    if not (math.isfinite(observed) and math.isfinite(limit)):
+        return format_value(observed, unit), format_exact(limit, unit)
+    scale = _shortest(limit, unit) if limit else _scale(observed, unit)
+    exact = _scaled(limit, unit, scale)
+    for digits in range(DIGITS, _MOST_DIGITS + 1):
+        rounded = _rounded(_scaled(observed, unit, scale), digits, significant=bool(scale))
+        if _order(rounded, exact) == _order(observed, limit):
+            return _written(observed, unit, scale, digits), _written(limit, unit, scale, None)
+    return _written(observed, unit, scale, None), _written(limit, unit, scale, None)
+
+
+def _not_finite(value: float) -> str:
+    return "not a number" if math.isnan(value) else "infinite"
+
+
+def _order(left: float | Decimal, right: float | Decimal) -> int:
+    return (left > right) - (left < right)  # type: ignore[operator]  # both are of one kind
+
+
+def _scale(value: float, unit: str) -> str:
+    """Return the unit to show a measured number in: the largest binary or time unit that is not above it."""
+    table = UNITS_OF.get(unit)
+    if not table:
+        return ""
+    names = [name for name in table if name == "B" or name.endswith("iB") or unit != "bytes"]
+    fitting = [name for name in names if abs(value) >= table[name]]
+    return fitting[-1] if fitting else names[0]
+
+
+def _shortest(value: float, unit: str) -> str:
+    """Return the unit in which a threshold takes the fewest characters, the larger one of two."""
+    table = UNITS_OF.get(unit)
+    if not table or not value:
+        return _scale(value, unit)
+    return min(reversed(table), key=lambda name: len(_plain(_scaled(value, unit, name))))
+
+
+def _scaled(value: float, unit: str, scale: str) -> Decimal:
+    """Return the number in `scale`, exactly as its shortest decimal text says."""
+    exact = Decimal(repr(float(value)))
+    return _EXACT.divide(exact, UNITS_OF[unit][scale]) if scale else exact
+
+
+def _rounded(number: Decimal, digits: int, *, significant: bool) -> Decimal:
+    """Return the number with so many significant digits, or decimals; integer digits are never lost."""
+    places = digits
+    if significant and number:
+        places = max(0, digits - 1 - number.adjusted())
+    return number.quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_EVEN, context=_EXACT)
+
+
+def _plain(number: Decimal) -> str:
+    text = format(number, "f")
+    return (text.rstrip("0").rstrip(".") if "." in text else text) or "0"
+
+
+def _written(value: float, unit: str, scale: str, digits: int | None) -> str:
+    """Return the text in `scale`; for bytes also in the other system. `digits` None: every digit."""
+    number = _scaled(value, unit, scale)
+    if not scale:
+        return _dimensionless(number, digits)
+    shown = number if digits is None else _rounded(number, digits, significant=True)
+    text = f"{_plain(shown)} {scale}"
+    other = {"KiB": "kB", "MiB": "MB", "GiB": "GB", "kB": "KiB", "MB": "MiB", "GB": "GiB"}.get(scale)
+    if other is None:
+        return text
+    second = _rounded(_scaled(value, unit, other), max(digits or 0, DIGITS), significant=True)
+    return f"{text} ({_plain(second)} {other})"
+
+
+def _dimensionless(number: Decimal, digits: int | None) -> str:
+    """Return a cosine, ratio or count: whole numbers whole, fractions with their trailing zeros, tiny ones as 1e-07."""
+    if digits is None or number == number.to_integral_value():
+        return _plain(number) if abs(number) < 10**17 else f"{float(number):g}"
+    if abs(number) < Decimal(1).scaleb(-digits):
+        return f"{float(number):.{digits}g}"
+    return format(_rounded(number, digits, significant=False), "f")
