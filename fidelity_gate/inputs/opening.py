@@ -18,20 +18,21 @@ _BY_SUFFIX = {".npz": "npz", ".npy": "npz", ".safetensors": "safetensors"}
 _SOURCE = re.compile(r"([A-Za-z][A-Za-z0-9_-]+):(.*)", re.DOTALL)  # two letters at least: C:\ is a drive
 
 
-def open_inputs(spec: InputsSpec, base: str | None = None) -> Probes:
+def open_inputs(spec: InputsSpec, base: str | None = None, *, field: str = "inputs") -> Probes:
     """Return the probes that a specification names, checked for everything that needs no model.
 
     Args:
         spec: the plug, its options, and where they are written.
         base: the folder that relative paths are against; by default the specification's own.
+        field: the policy key that names them, for errors ("inputs.calibration").
 
     Raises:
         PolicyError: no such plug or option, or a value of the wrong type.
         InputsRefused: the file, or the probes in it, cannot be used.
     """
-    plug = registry.build(ROOM, spec.use, spec.options, where=str(spec.place), field="inputs")
+    plug = registry.build(ROOM, spec.use, spec.options, where=str(spec.place), field=field)
     if not isinstance(plug, Inputs):
-        raise InputsRefused(f"{spec.use} is not a source of probes", where=str(spec.place), field="inputs.use")
+        raise InputsRefused(f"{spec.use} is not a source of probes", where=str(spec.place), field=f"{field}.use")
     probes = plug.probes(spec.base if base is None else base)
     check_probes(probes)
     # Computed here, so that no plug can say that other probes are these.

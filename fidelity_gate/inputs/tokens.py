@@ -59,6 +59,7 @@ def _int32(array: NDArray[Any], where: str, field: str) -> NDArray[np.int32]:
         what = _KINDS.get(kind, str(array.dtype))
         raise InputsRefused(f"holds {what}, not whole numbers", where=where, field=field)
     if kind == "f":
+        array = array.astype(np.float64)  # narrower floats cannot hold the bounds below
         _refuse_cells(array, ~np.isfinite(array), "not finite", where, field)
         _refuse_cells(array, array != np.floor(array), "not a whole number", where, field)
     _refuse_cells(array, (array < _INT32.min) | (array > _INT32.max), "beyond 32 bits", where, field)
