@@ -33,7 +33,8 @@ from fidelity_gate.bounds import (
 from fidelity_gate.errors import WORST_FIRST, ExitCode
 from fidelity_gate.matching import indexed, key_of, pairs, refuse_other_run, refuse_unsound
 from fidelity_gate.records import CheckResult, MeasureStatus, Outcome, Severity, Verdict
-from fidelity_gate.wording import apart, comparison, subject
+from fidelity_gate.units import format_against
+from fidelity_gate.wording import comparison, subject
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -228,7 +229,7 @@ def _diverged(case: _Case, fidelities: Values, how: str) -> str:
     kept, limit = mean(fidelities), case.policy.noise_floor.limit
     if kept >= limit:
         return ""
-    shown, shown_limit = apart(kept, limit, "")
+    shown, shown_limit = format_against(kept, limit, "")
     return f"the reference keeps a mean fidelity of {shown} to itself {how}, under the limit of {shown_limit}"
 
 

@@ -142,9 +142,9 @@ class _Walker(abc.ABC):
 
 class _Writer(_Walker):
     def record(self, value: Any, kind: type, path: str) -> dict[str, Any]:  # noqa: ANN401
+        types_of = _field_types(kind)
         if type(value) is not kind:
             raise self.wrong(f"must be a {kind.__name__}", path)
-        types_of = _field_types(kind)
         return {name: self.value(getattr(value, name), wanted, _at(path, name)) for name, wanted in types_of.items()}
 
     def sequence(self, value: Any, members: tuple[Any, ...], path: str) -> list[Any]:  # noqa: ANN401

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fidelity_gate.errors import ExitCode
 from fidelity_gate.records import Outcome
-from fidelity_gate.units import format_value
+from fidelity_gate.units import format_against, format_exact, format_value
 
 if TYPE_CHECKING:
-    from fidelity_gate.records import Bound, CheckResult
+    from fidelity_gate.records import Bound, CheckResult, Report
 
 
 def subject(candidate: str, target: str) -> str:
@@ -16,38 +17,30 @@ def subject(candidate: str, target: str) -> str:
     return f"{candidate}@{target}" if target else candidate
 
 
-def apart(left: float, right: float, unit: str) -> tuple[str, str]:
-    """Return two figures as texts that differ whenever the figures do, however close they are."""
-    texts = format_value(left, unit), format_value(right, unit)
-    if left == right or texts[0] != texts[1]:
-        return texts
-    return f"{left!r} {unit}".rstrip(), f"{right!r} {unit}".rstrip()
-
-
 def figure(value: float, bound: Bound, unit: str) -> str:
-    """Return a figure as text, precise enough not to look like an end of the bound that it is not."""
-    texts = {apart(value, end, unit)[0] for end in (bound.minimum, bound.maximum) if end is not None}
+    """Return a figure as text, precise enough never to stand on the wrong side of an end of the bound."""
+    texts = [format_against(value, end, unit)[0] for end in (bound.minimum, bound.maximum) if end is not None]
     return max(texts, key=len, default=format_value(value, unit))
 
 
 def requirement(bound: Bound, unit: str) -> str:
-    """Return `>= 0.9700`, `<= 8 MiB`, or both joined by `and`."""
-    least = [] if bound.minimum is None else [f">= {format_value(bound.minimum, unit)}"]
-    most = [] if bound.maximum is None else [f"<= {format_value(bound.maximum, unit)}"]
+    """Return `>= 0.97`, `<= 8 MiB (8.389 MB)`, or both joined by `and`."""
+    least = [] if bound.minimum is None else [f">= {format_exact(bound.minimum, unit)}"]
+    most = [] if bound.maximum is None else [f"<= {format_exact(bound.maximum, unit)}"]
     return " and ".join([*least, *most]) or "no bound"
 
 
 def comparison(observed: float, bound: Bound, unit: str) -> str:
-    """Return `0.9410 < 0.9700`: the observation against the end of the bound that it is nearest to, or beyond."""
+    """Return `0.9410 < 0.97`: the observation against the end of the bound that it is nearest to, or beyond."""
     if bound.minimum is not None and observed < bound.minimum:
-        return " < ".join(apart(observed, bound.minimum, unit))
+        return " < ".join(format_against(observed, bound.minimum, unit))
     if bound.maximum is not None and observed > bound.maximum:
-        return " > ".join(apart(observed, bound.maximum, unit))
+        return " > ".join(format_against(observed, bound.maximum, unit))
     return f"{figure(observed, bound, unit)} ({requirement(bound, unit)})"
 
 
 def headline(result: CheckResult) -> str:
-    """Return `carry-fidelity int4@soc-8mb: 0.9410 < 0.9700`, the one line that says what became of a check."""
+    """Return `carry-fidelity int4@soc-8mb: 0.9410 < 0.97`, the one line that says what became of a check."""
     said = f"{result.check.id} {subject(result.candidate, result.check.target)}".rstrip()
     return f"{said}: {what_happened(result)}"
 
@@ -64,3 +57,15 @@ def what_happened(result: CheckResult) -> str:
         result.reason if result.outcome in (Outcome.WARN, Outcome.OFF, Outcome.WAIVED) else f"{plain}: {result.reason}"
     )
     return f"{compared}; {told}" if compared else told
+
+
+def blocks(report: Report) -> bool:
+    """Return whether a report keeps a release back: unless everything in it agrees that it passed, it does."""
+    verdict = report.verdict
+    return not verdict.passed or verdict.exit_code != ExitCode.PASSED or bool(report.error) or bool(report.error_kind)
+
+
+def verdict_line(report: Report) -> str:
+    """Return the last line of a report: `PASSED: ...` or `BLOCKED (exit 1): ...`."""
+    said = report.error or report.verdict.reason or "no reason was given"
+    return f"BLOCKED (exit {report.verdict.exit_code}): {said}" if blocks(report) else f"PASSED: {said}"

@@ -1,0 +1,186 @@
+"""The report for people: a table, failures first, and the verdict as the last line."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from fidelity_gate.bounds import mean
+from fidelity_gate.records import MeasureStatus, Outcome
+from fidelity_gate.text import printable
+from fidelity_gate.units import format_against, format_value
+from fidelity_gate.wording import blocks, figure, headline, requirement, subject, verdict_line
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from fidelity_gate.records import CheckResult, Measurement, NoiseFloor, Policy, Report
+
+# What a reader must see first.
+ORDER = (
+    Outcome.INTERNAL,
+    Outcome.REFUSED,
+    Outcome.FAIL,
+    Outcome.NOT_MEASURED,
+    Outcome.INCONCLUSIVE,
+    Outcome.WARN,
+    Outcome.WAIVED,
+    Outcome.PASS,
+)
+STYLES = {Outcome.PASS: "green", Outcome.WARN: "yellow", Outcome.WAIVED: "yellow"}  # anything else blocks: red
+BARS = "▁▂▃▄▅▆▇█"
+CURVE_METRIC = "carry_fidelity"
+NAME_LIMIT = 60
+LINE_LIMIT = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """A table of checks, the noise floor, fidelity by step, and the verdict; plain text unless `color`."""
+
+    color: bool = False
+    unicode: bool = True
+    width: int = 110
+    suffix: ClassVar[str] = ".txt"
+
+    def render(self, report: Report) -> str:
+        """Return the text; its last line is the verdict."""
+        from rich.console import Console
+
+        out = io.StringIO()
+        console = Console(
+            file=out,
+            width=self.width,
+            force_terminal=self.color,
+            color_system="standard" if self.color else None,
+            no_color=not self.color,
+            highlight=False,
+            markup=False,
+            emoji=False,
+            legacy_windows=False,
+        )
+        self._print(console, report)
+        return out.getvalue()
+
+    def _print(self, console: Console, report: Report) -> None:
+        results = sorted((r for r in report.verdict.results if r.outcome is not Outcome.OFF), key=_rank)
+        for line in _heading(report):
+            _line(console, line)
+        if results:
+            console.print(self._table(results))
+        for result in results:
+            if result.reason:
+                _line(console, headline(result), STYLES.get(result.outcome, "red"))
+        for line in self._evidence(report):
+            _line(console, line)
+        _line(console, verdict_line(report), "bold red" if blocks(report) else "bold green")
+
+    def _table(self, results: list[CheckResult]) -> Table:
+        from rich import box
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=box.SIMPLE_HEAD if self.unicode else box.ASCII, pad_edge=False)
+        for name, justify in (("check", "left"), ("candidate", "left"), ("observed", "right"), ("required", "left")):
+            table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]  # a Literal
+        table.add_column("margin", justify="right")
+        table.add_column("worst probe", justify="right")
+        table.add_column("verdict", no_wrap=True)
+        for result in results:
+            style = STYLES.get(result.outcome, "red")
+            cells = [Text(cell) for cell in _cells(result)]
+            table.add_row(*cells, Text(result.outcome.value, style=style))
+        return table
+
+    def _evidence(self, report: Report) -> list[str]:
+        measured = report.measured
+        if measured is None:
+            return []
+        lines = _floor_lines(measured.noise_floor, report.policy)
+        curves = {m.candidate: m for m in reversed(measured.measurements) if _has_fidelity_curve(m)}
+        if curves:
+            lines.append("carry fidelity by step, mean over probes:")
+            name_width = max(len(printable(name, NAME_LIMIT)) for name in curves)
+            low = min([0.9, *(point.mean for curve in curves.values() for point in curve.curve)])
+            lines += [
+                f"  {printable(name, NAME_LIMIT):<{name_width}}  {self._curve_text(curve, low)}"
+                for name, curve in sorted(curves.items())
+            ]
+        return lines
+
+    def _curve_text(self, curve: Measurement, low: float) -> str:
+        first, last = curve.curve[0], curve.curve[-1]
+        bars = "".join(_bar(point.mean, low) for point in curve.curve) if self.unicode else "..."
+        ends = [f"{format_value(point.mean, curve.unit)} at step {point.step}" for point in (first, last)]
+        return f"{ends[0]} {bars} {ends[1]}"
+
+
+def _rank(result: CheckResult) -> int:
+    return ORDER.index(result.outcome) if result.outcome in ORDER else 0
+
+
+def _line(console: Console, text: str, style: str = "") -> None:
+    """Print one line whatever its length: the last line of a report is the verdict, not the tail of it."""
+    from rich.text import Text
+
+    console.print(Text(printable(text, LINE_LIMIT), style=style), soft_wrap=True)
+
+
+def _heading(report: Report) -> list[str]:
+    measured, name = report.measured, report.verdict.policy_name
+    if measured is None:
+        return [name] if name else []
+    candidates = "1 candidate" if len(measured.candidates) == 1 else f"{len(measured.candidates)} candidates"
+    probes = measured.provenance.probes
+    return [
+        f"{name}: {candidates} against {measured.reference.facts.path}, {probes} probes, {measured.reference.depth}",
+        *(
+            f"{record.name} runs at {record.depth}, compared {record.alignment}"
+            for record in measured.candidates
+            if record.depth != measured.reference.depth
+        ),
+    ]
+
+
+def _cells(result: CheckResult) -> tuple[str, ...]:
+    bound = result.check.bound
+    observed = margin = "-"
+    if result.observed is not None:
+        observed = figure(result.observed, bound, result.unit)
+    if result.margin is not None:
+        sign = "-" if result.margin < 0 else "+"
+        margin = sign + format_value(abs(result.margin), result.unit)
+    return (
+        printable(result.check.id, NAME_LIMIT),
+        printable(subject(result.candidate, result.check.target), NAME_LIMIT),
+        observed,
+        requirement(bound, result.unit),
+        margin,
+        "" if result.worst_probe is None else str(result.worst_probe),
+    )
+
+
+def _floor_lines(floor: NoiseFloor | None, policy: Policy | None) -> list[str]:
+    if floor is None or not floor.values:
+        return ["noise floor: not measured"]
+    limit = policy.noise_floor.limit if policy else floor.limit
+    kept, needed = format_against(mean(floor.values), limit, "")
+    return [
+        f"noise floor: the reference against itself, its carry perturbed by {floor.perturbation:g}: "
+        f"mean fidelity {kept}, worst {format_value(min(floor.values), '')}, limit {needed}"
+    ]
+
+
+def _has_fidelity_curve(measurement: Measurement) -> bool:
+    return (
+        measurement.metric == CURVE_METRIC
+        and measurement.status is MeasureStatus.MEASURED
+        and len(measurement.curve) > 0
+    )
+
+
+def _bar(value: float, low: float) -> str:
+    share = (value - low) / (1.0 - low)
+    return BARS[max(0, min(len(BARS) - 1, round(share * (len(BARS) - 1))))]

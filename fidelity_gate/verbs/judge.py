@@ -1,0 +1,29 @@
+"""`fidelity-gate judge`: a saved measurement against a policy, without torch."""
+
+from __future__ import annotations
+
+import click
+
+from fidelity_gate import measurements_file
+from fidelity_gate.verbs.orders import Desk, parse_orders
+from fidelity_gate.verbs.stages import judged, prepare
+
+EPILOG = """\b
+Examples:
+  fidelity-gate judge measurements.json --policy release.yaml
+  fidelity-gate judge measurements.json --policy stricter.yaml --report junit:gate.xml
+
+The policy must ask for the same run: the same candidates, depth, seed, threads, batch and noise perturbation.
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("measurements")
+@click.option("--policy", required=True, metavar="POLICY", help="The policy to judge by.")
+@click.option("--report", "reports", multiple=True, metavar="TYPE[:DEST]", help="terminal, junit or json; repeatable.")
+def judge(*, measurements: str, policy: str, reports: tuple[str, ...]) -> int:
+    """Judge the file MEASUREMENTS against a policy, in well under a second."""
+    orders = parse_orders(reports, keep=(measurements, policy))
+    with Desk(orders) as desk:
+        desk.policy = prepare(policy, reference=None, candidates=(), inputs=None)
+        return desk.close(judged(desk.policy, measurements_file.read(measurements)))

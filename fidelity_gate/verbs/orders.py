@@ -1,0 +1,232 @@
+"""Reports that were asked for, `--report TYPE[,OPTION=VALUE...][:DEST]`: old ones deleted, new ones written whole.
+
+An older report is gone before anything else happens, so that no crash can leave it to be believed; all reports are
+rendered before one is written; and when the run is refused or breaks, every report says so.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fidelity_gate import registry
+from fidelity_gate.errors import ExitCode, GateError, ReportNotWritten, UsageError
+from fidelity_gate.files import delete_stale, write_atomically
+from fidelity_gate.records import Outcome, Report, Verdict
+from fidelity_gate.verbs.failures import as_gate_error
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from fidelity_gate.protocols import Reporter
+    from fidelity_gate.records import MeasurementSet, Policy
+
+STDOUT = "-"
+DEFAULT = ("terminal",)
+OPTION = "--report"
+# A slip of the keyboard must not delete a model or a policy in the name of clearing away an old report.
+NEVER_REPORTS = frozenset({".ckpt", ".npy", ".npz", ".onnx", ".pt", ".pth", ".py", ".safetensors", ".yaml", ".yml"})
+KINDS = {
+    ExitCode.REFUSED: Outcome.REFUSED,
+    ExitCode.UNDECIDED: Outcome.NOT_MEASURED,
+    ExitCode.FAILED: Outcome.FAIL,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One report, and where it goes: a file, or standard output."""
+
+    reporter: Reporter
+    destination: str
+
+    @property
+    def to_file(self) -> bool:
+        """Return whether a file is written."""
+        return self.destination != STDOUT
+
+
+def parse_orders(texts: tuple[str, ...], *, keep: tuple[str, ...] = ()) -> tuple[Order, ...]:
+    """Return the reports that `--report` asks for; without any, the table on standard output.
+
+    Args:
+        texts: `TYPE[,OPTION=VALUE...][:DEST]`; DEST is a file, a folder, or `-`.
+        keep: files that the command reads and no report may replace.
+
+    Raises:
+        UsageError: an unknown type or option, two reports for one destination, or a destination that is no report.
+    """
+    orders: list[Order] = []
+    for text in texts or DEFAULT:
+        head, _, destination = text.partition(":")
+        name, _, options = head.partition(",")
+        reporter = registry.build(
+            "reports", name, _options(options, text), field=OPTION, kind=UsageError, from_text=True
+        )
+        order = Order(_fitted(reporter, destination), _file_in(destination, reporter.suffix) if destination else STDOUT)
+        refuse_overwriting(order.destination, keep, option=OPTION)
+        if any(_same_place(order.destination, other.destination) for other in orders):
+            raise UsageError(f"two reports go to {order.destination}", field=OPTION, hint="TYPE:FILE, a file for each")
+        orders.append(order)
+    return tuple(orders)
+
+
+def refuse_overwriting(destination: str, keep: tuple[str, ...], *, option: str) -> None:
+    """Raise UsageError when writing to `destination` would destroy something that is not an older output."""
+    if destination == STDOUT:
+        return
+    if Path(destination).suffix.lower() in NEVER_REPORTS:
+        what = f"{destination} has the name of a model, a policy or inputs"
+        raise UsageError(what, field=option, hint="reports end in .xml, .json or .txt")
+    if any(_same_place(destination, path) for path in keep if path):
+        raise UsageError(f"{destination} is read by this command", field=option, hint="name another file")
+
+
+def deliver(orders: tuple[Order, ...], report: Report) -> None:
+    """Render every report, then write every file, then standard output.
+
+    Raises:
+        ReportNotWritten: one could not be written whole; the others may be there.
+        Internal: one could not be rendered, and none was written.
+    """
+    rendered = [(order, order.reporter.render(report)) for order in orders]
+    for order, text in sorted(rendered, key=lambda pair: not pair[0].to_file):
+        if order.to_file:
+            _write_and_read_back(order.destination, text)
+        else:
+            write_stdout(text)
+
+
+def write_stdout(text: str) -> None:
+    """Write to standard output now, in whatever encoding it has; raises ReportNotWritten."""
+    stream = sys.stdout
+    encoding = stream.encoding or "utf-8"
+    try:
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        stream.flush()
+    except (OSError, ValueError) as error:  # a full disk, a closed pipe, a closed stream
+        raise ReportNotWritten(f"cannot be written: {error}", where="standard output") from error
+
+
+@dataclass(slots=True)
+class Desk:
+    """Where a run leaves its reports: clears them away at the start, and tells in them whatever stops the run.
+
+    Attributes:
+        orders: the reports that were asked for.
+        others: other files that the run will write, to be cleared away too.
+        policy: set as soon as it is known, so that reports of a refusal can name it.
+        measured: set as soon as it is known.
+    """
+
+    orders: tuple[Order, ...]
+    others: tuple[str, ...] = ()
+    policy: Policy | None = None
+    measured: MeasurementSet | None = None
+    _written: bool = field(default=False)
+
+    def __enter__(self) -> Self:
+        """Delete the reports of earlier runs; raises ReportNotWritten where one cannot be."""
+        for destination in (*(order.destination for order in self.orders if order.to_file), *self.others):
+            delete_stale(destination)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Write what stopped the run into every report, and let it go on to the door; an interruption leaves none."""
+        if not isinstance(error, Exception):
+            return
+        failure = as_gate_error(error)
+        report = failed_report(failure, self.policy)
+        refusals = [refusal for order in self.orders if (refusal := _try_to_deliver(order, report)) is not None]
+        if refusals and failure.exit_code is not ExitCode.INTERNAL:
+            raise refusals[0] from error
+
+    def close(self, report: Report) -> int:
+        """Deliver the report of a run that was judged, and return its exit code."""
+        deliver(self.orders, report)
+        return report.verdict.exit_code
+
+
+def failed_report(failure: GateError, policy: Policy | None) -> Report:
+    """Return the report of a run that was stopped before it was judged: nothing was required, nothing was met."""
+    line = str(failure)
+    verdict = Verdict(
+        policy_name=policy.name if policy else "",
+        policy_digest=policy.digest if policy else "",
+        results=(),
+        required=0,
+        met=0,
+        passed=False,
+        exit_code=int(failure.exit_code),
+        reason=line,
+    )
+    kind = KINDS.get(failure.exit_code, Outcome.INTERNAL)
+    return Report(verdict, policy, None, created=now(), error=line, error_kind=kind)
+
+
+def now() -> str:
+    """Return the time as reports carry it: ISO 8601, UTC, whole seconds."""
+    return datetime.now(UTC).replace(microsecond=0).isoformat()
+
+
+def _try_to_deliver(order: Order, report: Report) -> GateError | None:
+    try:
+        deliver((order,), report)
+    except GateError as refusal:
+        return refusal
+    return None
+
+
+def _write_and_read_back(destination: str, text: str) -> None:
+    write_atomically(destination, text)
+    try:
+        found = Path(destination).read_bytes()
+    except OSError as error:
+        raise ReportNotWritten(f"cannot be read back: {error.strerror}", where=destination) from error
+    if found != text.encode("utf-8"):
+        delete_stale(destination)
+        raise ReportNotWritten("does not hold what was written", where=destination)
+
+
+def _options(text: str, order: str) -> list[tuple[str, object]]:
+    pairs: list[tuple[str, object]] = []
+    for part in text.split(",") if text else []:
+        name, equals, value = part.partition("=")
+        if not equals:
+            raise UsageError(f"'{part}' is not OPTION=VALUE", field=OPTION, hint=f"in {order}")
+        pairs.append((name, value))
+    return pairs
+
+
+def _fitted(reporter: Reporter, destination: str) -> Reporter:
+    """Return the table as wide and as colourful as the terminal it goes to; files stay plain."""
+    from fidelity_gate.reports.terminal import Terminal
+
+    if not isinstance(reporter, Terminal):
+        return reporter
+    if destination not in ("", STDOUT):
+        return reporter
+    unicode = (sys.stdout.encoding or "").lower().startswith("utf")
+    if not sys.stdout.isatty():
+        return replace(reporter, unicode=unicode and reporter.unicode)
+    dull = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+    return replace(reporter, color=not dull, unicode=unicode, width=max(80, os.get_terminal_size(1).columns))
+
+
+def _file_in(destination: str, suffix: str) -> str:
+    if destination == STDOUT or not Path(destination).is_dir():
+        return destination
+    return str(Path(destination) / f"fidelity-gate{suffix}")
+
+
+def _same_place(one: str, other: str) -> bool:
+    if STDOUT in (one, other):
+        return one == other
+    return os.path.realpath(one) == os.path.realpath(other)

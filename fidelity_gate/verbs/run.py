@@ -1,0 +1,52 @@
+"""`fidelity-gate run`: measure, judge and report. The gate."""
+
+from __future__ import annotations
+
+import click
+
+from fidelity_gate import measurements_file
+from fidelity_gate.files import write_atomically
+from fidelity_gate.verbs.orders import Desk, parse_orders, refuse_overwriting
+from fidelity_gate.verbs.stages import judged, measure, prepare
+
+EPILOG = """\b
+Examples:
+  fidelity-gate run release.yaml
+  fidelity-gate run release.yaml --candidate int8=build/int8.safetensors --report junit:gate.xml --report terminal
+  fidelity-gate run release.yaml --measurements measurements.json --report json:verdict.json
+
+Exit codes: 0 may ship, 1 a check failed, 2 refused, 3 could not decide, 4 a bug of this tool.
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("policy")
+@click.option("--reference", metavar="PATH", help="The reference model, instead of the policy's.")
+@click.option("--candidate", "candidates", multiple=True, metavar="NAME=PATH", help="A candidate's file; repeatable.")
+@click.option("--inputs", metavar="PATH", help="The file of probes, instead of the policy's.")
+@click.option("--report", "reports", multiple=True, metavar="TYPE[:DEST]", help="terminal, junit or json; repeatable.")
+@click.option("--measurements", metavar="FILE", help="Save what was measured, for `fidelity-gate judge`.")
+@click.option(
+    "--allow-code", is_flag=True, help="Run Python that the policy names (hooked models). Never for strangers."
+)
+def run(  # noqa: PLR0913  (one argument an option: click's way)
+    *,
+    policy: str,
+    reference: str | None,
+    candidates: tuple[str, ...],
+    inputs: str | None,
+    reports: tuple[str, ...],
+    measurements: str | None,
+    allow_code: bool,
+) -> int:
+    """Measure the candidates of POLICY beside their reference, judge, and report."""
+    read = (policy, reference or "", inputs or "", *(text.partition("=")[2] for text in candidates))
+    orders = parse_orders(reports, keep=(*read, measurements or ""))
+    if measurements:
+        refuse_overwriting(measurements, read, option="--measurements")
+    with Desk(orders, others=(measurements,) if measurements else ()) as desk:
+        desk.policy = prepare(policy, reference=reference, candidates=candidates, inputs=inputs)
+        measured = measure(desk.policy, allow_code=allow_code)
+        if measurements:
+            write_atomically(measurements, measurements_file.dump(measured))
+        return desk.close(judged(desk.policy, measured))

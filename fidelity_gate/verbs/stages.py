@@ -1,0 +1,63 @@
+"""What `run`, `measure` and `judge` are made of: prepare a policy, measure, judge; each stage one call."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from typing import TYPE_CHECKING
+
+from fidelity_gate.errors import UsageError
+from fidelity_gate.records import Report
+from fidelity_gate.verbs.orders import now
+
+if TYPE_CHECKING:
+    from fidelity_gate.records import MeasurementSet, Policy
+
+ZOO = "zoo:"
+
+
+def prepare(path: str, *, reference: str | None, candidates: tuple[str, ...], inputs: str | None) -> Policy:
+    """Return the policy with the command line's paths, and with paths into the zoo resolved.
+
+    Raises:
+        UsageError: a `--candidate` that is not NAME=PATH.
+        PolicyError: the policy is wrong.
+    """
+    from fidelity_gate.policy.loading import Overrides, load_policy
+
+    policy = load_policy(path, Overrides(reference, tuple(_named(text) for text in candidates), inputs))
+    if not any(path.startswith(ZOO) for path in _paths(policy)):
+        return policy
+    from fidelity_gate.zoo import catalog
+
+    return catalog.resolve(policy)
+
+
+def measure(policy: Policy, *, allow_code: bool) -> MeasurementSet:
+    """Return what the gate measures; anything that libraries print meanwhile goes to stderr, not into a report."""
+    from fidelity_gate import gate
+    from fidelity_gate.verbs.progress import Bar
+
+    with Bar() as bar, contextlib.redirect_stdout(sys.stderr):
+        return gate.measure(policy, gate.MeasureOptions(allow_code=allow_code), bar)
+
+
+def judged(policy: Policy, measured: MeasurementSet) -> Report:
+    """Return the report of what was measured; raises Refused when it does not belong to this policy."""
+    from fidelity_gate.judge import judge
+
+    return Report(judge(policy, measured), policy, measured, created=now())
+
+
+def _named(text: str) -> tuple[str, str]:
+    name, equals, path = text.partition("=")
+    if not equals or not name or not path:
+        raise UsageError(
+            f"'{text}' is not NAME=PATH", field="--candidate", hint="--candidate int8=build/int8.safetensors"
+        )
+    return name, path
+
+
+def _paths(policy: Policy) -> list[str]:
+    options = [value for spec in (policy.inputs, policy.calibration) if spec for _, value in spec.options]
+    return [policy.reference.path, *(spec.path for spec in policy.candidates), *(str(value) for value in options)]
