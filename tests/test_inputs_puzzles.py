@@ -226,6 +226,14 @@ def test_a_maze_nobody_can_make_is_refused_at_once(options: dict[str, int], mess
         Maze(**options)
 
 
+@pytest.mark.parametrize(("rows", "columns"), [(3, 3), (3, 4), (5, 5), (7, 20), (3, 64), (64, 3)])
+def test_mazes_of_every_shape_have_a_usual_length(rows: int, columns: int) -> None:
+    probes = Maze(rows=rows, columns=columns, count=10).probes("")
+    check_probes(probes, vocab=6, seq_len=rows * columns, minimum=10)
+    assert probes.labels is not None
+    assert (probes.labels == maze.PATH).sum(axis=1).min() >= min(rows + columns, rows * columns // 4) - 1
+
+
 def test_mazes_with_paths_too_long_for_them_are_refused_and_not_waited_for() -> None:
     with pytest.raises(InputsRefused, match="found 0 of 5 different mazes with a path of 20 steps"):
         Maze(rows=5, columns=5, shortest=20, count=5).probes("")
@@ -278,6 +286,21 @@ def test_a_part_that_does_not_exist_is_refused_at_once(options: dict[str, int], 
 
 
 # ---------------------------------------------------------------- draws
+
+
+@pytest.mark.parametrize("kind", [Sudoku, Maze, ModularAddition])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"count": 10**12}, "count: must be at least 1, at most a million"),
+        ({"seed": -1}, "seed: must not be negative"),  # random.Random(-1) is random.Random(1)
+    ],
+)
+def test_counts_that_never_end_and_seeds_that_are_others_are_refused(
+    kind: type[Sudoku | Maze | ModularAddition], options: dict[str, int], message: str
+) -> None:
+    with pytest.raises(InputsRefused, match=message):
+        kind(**options)
 
 
 def test_draws_are_even_and_orders_are_all_possible() -> None:

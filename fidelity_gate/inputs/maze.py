@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fidelity_gate.errors import InputsRefused
 from fidelity_gate.inputs.making import make_probes
 from fidelity_gate.inputs.maze_grid import Lattice
-from fidelity_gate.inputs.seeded import Draws
+from fidelity_gate.inputs.seeded import Draws, check_count_and_seed
 from fidelity_gate.records import Probes
 
 Rows = NDArray[np.int32]
@@ -32,7 +32,7 @@ class Maze:
         rows: 3 to 64.
         columns: 3 to 64.
         loops: the share of walls between two corridors that are opened, so that there is more than one way; 0 for none.
-        shortest: the fewest steps from start to goal; by default rows + columns, and less in small mazes.
+        shortest: the fewest steps from start to goal; by default rows + columns, at most a quarter of all cells.
         count: how many mazes.
         seed: decides every maze; the first mazes of a seed do not depend on `count`.
     """
@@ -53,8 +53,7 @@ class Maze:
             raise InputsRefused("not a share", field="loops", hint="0 to 1")
         if self.shortest is not None and not 2 <= self.shortest < self.rows * self.columns:
             raise InputsRefused(f"no path of {self.shortest} steps fits", field="shortest", hint="2 or more")
-        if self.count < 1:
-            raise InputsRefused("must be at least 1", field="count")
+        check_count_and_seed(self.count, self.seed)
 
     def probes(self, base: str) -> Probes:
         """Return the mazes with their paths; `base` is not used."""
@@ -71,7 +70,7 @@ def generate(maze: Maze) -> tuple[Rows, Rows]:
         InputsRefused: hardly any such maze exists.
     """
     lattice, draws = Lattice(maze.rows, maze.columns), Draws(maze.seed)
-    shortest = maze.shortest or (maze.rows + maze.columns if min(maze.rows, maze.columns) > 7 else maze.rows)
+    shortest = maze.shortest or min(maze.rows + maze.columns, maze.rows * maze.columns // 4)
     seen: set[bytes] = set()
     found: list[tuple[bytes, bytes]] = []
     failures = 0

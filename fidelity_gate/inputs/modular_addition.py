@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fidelity_gate.errors import InputsRefused
 from fidelity_gate.inputs.making import IGNORED, make_probes
-from fidelity_gate.inputs.seeded import Draws
+from fidelity_gate.inputs.seeded import Draws, check_count_and_seed
 from fidelity_gate.records import Probes
 
 Rows = NDArray[np.int32]
@@ -46,8 +46,7 @@ class ModularAddition:
         train = _train_size(self.modulus, self.share)
         part = train if self.part == "train" else self.modulus**2 - train
         wanted = 1 if self.count is None else self.count
-        if wanted < 1:
-            raise InputsRefused("must be at least 1", field="count")
+        check_count_and_seed(wanted, self.seed)
         if self.skip < 0 or self.skip + wanted > part:
             raise InputsRefused(
                 f"the {self.part} part has {part} pairs, {self.skip} skipped and {wanted} wanted", field="count"

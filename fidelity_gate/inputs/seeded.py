@@ -5,10 +5,26 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, TypeVar
 
+from fidelity_gate.errors import InputsRefused
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 Item = TypeVar("Item")
+
+MOST_PUZZLES = 1_000_000
+
+
+def check_count_and_seed(count: int, seed: int) -> None:
+    """Refuse numbers of puzzles that never end, and seeds that would silently be another seed.
+
+    Raises:
+        InputsRefused: a count below 1 or above a million; a negative seed (Python takes its absolute value).
+    """
+    if not 1 <= count <= MOST_PUZZLES:
+        raise InputsRefused("must be at least 1, at most a million", field="count")
+    if seed < 0:
+        raise InputsRefused("must not be negative", field="seed")
 
 
 class Draws:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fidelity_gate.errors import InputsRefused
 from fidelity_gate.inputs.making import make_probes
-from fidelity_gate.inputs.seeded import Draws
+from fidelity_gate.inputs.seeded import Draws, check_count_and_seed
 from fidelity_gate.inputs.sudoku_board import EMPTY, FEWEST_GIVENS, Board
 from fidelity_gate.records import Probes
 
@@ -48,8 +48,7 @@ class Sudoku:
         """Refuse what no board can be."""
         board = board_of(self.size, self.box_rows, self.box_columns)
         givens_range(board, self.givens)
-        if self.count < 1:
-            raise InputsRefused("must be at least 1", field="count")
+        check_count_and_seed(self.count, self.seed)
 
     def probes(self, base: str) -> Probes:
         """Return the puzzles with their solutions; `base` is not used."""
