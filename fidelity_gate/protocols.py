@@ -53,8 +53,8 @@ class Family(Protocol):
     def tensors(self) -> Mapping[str, tuple[tuple[int, ...], Role]]:
         """Return every tensor this architecture consists of: official key -> (shape, role)."""
 
-    def geometry(self) -> Geometry:
-        """Return what the footprint formulas need."""
+    def geometry(self) -> Geometry | None:
+        """Return what the footprint formulas need; None where the number of tokens is not known."""
 
     def declared_depth(self) -> Depth | None:
         """Return the depth that the architecture's fields declare, if they do."""
