@@ -156,11 +156,6 @@ def _range_text(low: int, high: int) -> str:
     return str(low) if low == high else f"{low}-{high}"
 
 
-def tokens_of(grid: list[int]) -> Rows:
-    """Return digits (0 where empty) as tokens, (size * size,)."""
-    return np.asarray(grid, np.int32) + BLANK_TOKEN
-
-
 def digits_of(row: Rows) -> list[int]:
     """Return tokens as digits (0 where blank)."""
     return [int(token) - BLANK_TOKEN for token in row]
