@@ -88,11 +88,12 @@ def _scale(value: float, unit: str) -> str:
 
 
 def _shortest(value: float, unit: str) -> str:
-    """Return the unit in which a threshold takes the fewest characters, the larger one of two."""
+    """Return the unit in which a threshold takes the fewest characters; the larger one of two, 0.5 MiB being 512 KiB."""
     table = UNITS_OF.get(unit)
     if not table or not value:
         return _scale(value, unit)
-    return min(reversed(table), key=lambda name: len(_plain(_scaled(value, unit, name))))
+    scaled = {name: _scaled(value, unit, name) for name in reversed(table)}
+    return min(scaled, key=lambda name: (abs(scaled[name]) < 1, len(_plain(scaled[name]))))
 
 
 def _scaled(value: float, unit: str, scale: str) -> Decimal:

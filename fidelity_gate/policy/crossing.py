@@ -1,0 +1,88 @@
+"""What only shows when the whole policy is seen: doubled checks, candidates and targets that nothing is required of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from fidelity_gate.matching import pairs
+from fidelity_gate.records import Aggregate, Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fidelity_gate.policy.bounding import Resolved
+    from fidelity_gate.policy.problems import Problems
+    from fidelity_gate.records import ModelSpec, Policy
+
+Thing: TypeAlias = tuple[str, Any, Aggregate | None, str]
+
+
+def cross_check(policy: Policy, checks: Sequence[Resolved], problems: Problems) -> None:
+    """Add every contradiction between blocks to the problems."""
+    _one_check_a_thing(checks, [spec.name for spec in policy.candidates], problems)
+    if all(resolved.check.severity is not Severity.ERROR for resolved in checks):
+        problems.add(
+            ("checks",), "no check has severity error, so nothing could block", "severity: error on one", key=True
+        )
+        return
+    _checked_candidates(policy, problems)
+    _used_targets(policy, problems)
+    _distinct_models(policy, problems)
+
+
+def _one_check_a_thing(checks: Sequence[Resolved], names: list[str], problems: Problems) -> None:
+    """Refuse two checks on one number: which one counts would have to be guessed, and both adding up surprises."""
+    seen: dict[Thing, list[Resolved]] = {}
+    for resolved in checks:
+        check = resolved.check
+        if check.severity is Severity.OFF:
+            continue
+        others = seen.setdefault((check.metric, resolved.plug, check.aggregate, check.target), [])
+        mine = set(check.candidates or names)
+        for other in others:
+            theirs = set(other.check.candidates or names)
+            if mine & theirs or not (mine and theirs):
+                hint = "put min and max into one check, or give each its own candidates, targets or options"
+                what = f"asks for the same number as the check '{other.check.id}'"
+                problems.add(("checks", check.id), what, hint, key=True)
+                break
+        others.append(resolved)
+
+
+def _checked_candidates(policy: Policy, problems: Problems) -> None:
+    """Refuse a candidate that nothing is required of, and a check that is about no candidate."""
+    found = pairs(policy)
+    required = {name for check, name in found if check.severity is Severity.ERROR}
+    for spec in policy.candidates:
+        if spec.name not in required:
+            hint = "give it a check, or remove it"
+            problems.add(
+                ("candidates", spec.name), "no check of severity error is about this candidate", hint, key=True
+            )
+    for check, name in found if policy.candidates else ():
+        if not name:
+            hint = "remove the check, or widen its candidates: or targets:"
+            what = f"is about no candidate for the target '{check.target}'" if check.target else "is about no candidate"
+            problems.add(("checks", check.id), what, hint, key=True)
+
+
+def _used_targets(policy: Policy, problems: Problems) -> None:
+    """Refuse a target that no check is about: naming it would only look like gating it."""
+    used = {check.target for check in policy.checks}
+    for index, target in enumerate(policy.targets):
+        if target.name not in used:
+            hint = "e.g. require: {max: target.sram}; or remove the target"
+            problems.add(("targets", index), f"no check is about the target '{target.name}'", hint)
+
+
+def _distinct_models(policy: Policy, problems: Problems) -> None:
+    """Refuse a file that is compared with itself by oversight (links and copies show later, by digest)."""
+    seen: dict[tuple[str, str], ModelSpec] = {}
+    for spec in policy.candidates:
+        path = ("candidates", spec.name)
+        same_depth = spec.recursion is None
+        if spec.path == policy.reference.path and (same_depth or not spec.uncompressed):
+            hint = "name the compressed file; to compare depths: uncompressed: true and a recursion: of its own"
+            problems.add(path, "is the reference itself", hint)
+        elif (twin := seen.setdefault((spec.path, str(spec.recursion)), spec)) is not spec:
+            problems.add(path, f"is the same file at the same depth as '{twin.name}'", "remove one")

@@ -1,0 +1,141 @@
+"""A policy file -> records.Policy, or one PolicyError for everything that is wrong with it."""
+
+from __future__ import annotations
+
+import os.path
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from fidelity_gate.errors import PolicyError
+from fidelity_gate.files import read_file, sha256_hex
+from fidelity_gate.policy.bounding import Resolved, Setting, resolve
+from fidelity_gate.policy.crossing import cross_check
+from fidelity_gate.policy.naming import Names, Overrides, missing
+from fidelity_gate.policy.problems import Problems
+from fidelity_gate.policy.schema import API_VERSION, PolicyBlock, kind_of
+from fidelity_gate.policy.yaml_reader import LIMIT_BYTES, read_tree
+from fidelity_gate.records import InputsSpec, ModelSpec, NoiseFloorSpec, Policy, RunSpec
+
+if TYPE_CHECKING:
+    from fidelity_gate.policy.yaml_reader import Node
+
+__all__ = ["Examined", "Overrides", "examine", "load_policy", "load_policy_text"]
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What became of a policy file: the policy, or what is wrong with it, in the order of the file.
+
+    `policy` may lack a reference, candidates or inputs (an empty path, no candidates, an empty `use`), which the command
+    line would give; everything else about it is whole.
+    """
+
+    policy: Policy | None
+    problems: tuple[PolicyError, ...]
+    checks: tuple[Resolved, ...] = ()
+
+
+def load_policy(path: str, overrides: Overrides | None = None) -> Policy:
+    """Return the policy in a file, ready to be measured.
+
+    Args:
+        path: the file; relative paths inside it are against its folder.
+        overrides: paths of the command line.
+
+    Raises:
+        PolicyError: the first thing that is wrong, with its line, column and key.
+        UsageError: an override that does not fit the policy.
+        UnsafeContent: the file is too large.
+    """
+    file = read_file(path, limit_bytes=LIMIT_BYTES, kind=PolicyError)
+    return _complete(examine(file.data, path, overrides), path)
+
+
+def load_policy_text(text: str | bytes, name: str, overrides: Overrides | None = None) -> Policy:
+    """Return the policy in a text that stands for the file `name`; raises as `load_policy`."""
+    data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    return _complete(examine(data, name, overrides), name)
+
+
+def examine(data: bytes, name: str, overrides: Overrides | None = None) -> Examined:
+    """Return the policy, or everything that is wrong with it.
+
+    Raises:
+        UsageError: an override that does not fit the policy.
+    """
+    try:
+        tree = read_tree(data, name)
+    except PolicyError as error:
+        return Examined(None, (error,))
+    problems = Problems(tree, name)
+    block = _block(tree, problems)
+    if block is None:
+        return Examined(None, problems.in_order())
+    policy, checks = _resolved(block, name, sha256_hex(data), overrides or Overrides(), problems)
+    return Examined(None if problems.found else policy, problems.in_order(), checks)
+
+
+def _block(tree: Node, problems: Problems) -> PolicyBlock | None:
+    """Return the validated top level; the version comes first, because it says what the rest means."""
+    version = tree.at(("apiVersion",))[0]
+    if version is not tree and version.scalar != API_VERSION:
+        hint = f"this version of fidelity-gate reads {API_VERSION}"
+        problems.add(("apiVersion",), f"{kind_of(version.plain())} is not a format known here", hint)
+        return None
+    try:
+        return PolicyBlock.model_validate(tree.plain())
+    except ValidationError as error:
+        problems.add_invalid(error)
+        return None
+
+
+def _resolved(
+    block: PolicyBlock, name: str, digest: str, overrides: Overrides, problems: Problems
+) -> tuple[Policy, tuple[Resolved, ...]]:
+    names = Names(block, os.path.dirname(name), problems)  # noqa: PTH120  ("" for the working folder)
+    candidates, targets = names.candidates(overrides.candidates), names.targets()
+    whole = block.recursion.steps
+    setting = Setting(
+        targets=targets,
+        candidates=tuple(spec.name for spec in candidates),
+        minimum_probes=block.minimum_probes,
+        steps={"": whole} | {spec.name: min(whole, spec.recursion.steps) for spec in candidates if spec.recursion},
+        problems=problems,
+    )
+    checks = tuple(check for id_, entry in block.checks.items() for check in resolve(id_, entry, setting))
+    policy = Policy(
+        name=block.name,
+        path=name,
+        digest=digest,
+        reference=names.reference(overrides.reference) or ModelSpec("reference", ""),
+        candidates=candidates,
+        inputs=names.inputs(overrides.inputs) or InputsSpec(""),
+        recursion=names.depth(),
+        checks=tuple(resolved.check for resolved in checks),
+        targets=targets,
+        noise_floor=NoiseFloorSpec(**block.noise_floor.model_dump()),
+        run=RunSpec(**block.run.model_dump()),
+        minimum_probes=block.minimum_probes,
+        calibration=names.calibration(),
+    )
+    if not problems.found:
+        cross_check(policy, checks, problems)
+    return policy, checks
+
+
+def _complete(examined: Examined, name: str) -> Policy:
+    """Return a policy that lacks nothing, or raise the first problem."""
+    for error in examined.problems:
+        raise error
+    policy = examined.policy
+    if policy is None:  # cannot be: no policy without a problem
+        raise PolicyError("cannot be used", where=name)
+    if not policy.reference.path:
+        raise missing("reference", "--reference", name)
+    if not policy.candidates:
+        raise missing("candidates", "--candidate", name)
+    if not policy.inputs.use:
+        raise missing("inputs", "--inputs", name)
+    return policy

@@ -1,0 +1,184 @@
+"""Everything that can be wrong with a policy -> one PolicyError each, with line, column, key and how to mend it."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import types
+import typing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ValidationError
+
+from fidelity_gate.errors import GateError, PolicyError
+from fidelity_gate.policy.schema import ID_WORDS, PolicyBlock, kind_of
+from fidelity_gate.records import Place
+from fidelity_gate.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pydantic_core import ErrorDetails
+
+    from fidelity_gate.policy.yaml_reader import Node
+
+Path = tuple[str | int, ...]
+
+# Keys that people will try, and what to tell them.
+_NOT_YET = {
+    "extends": "a policy stands alone in this version: copy the checks of the policy you wanted to extend",
+    "waivers": "this version knows no waivers: mend the candidate, or turn the check to severity: warn in review",
+}
+_WANTED = {
+    "string_type": "text",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "model_type": "a mapping of keys",
+    "dict_type": "a mapping of keys",
+    "list_type": "a list",
+}
+_LIMITS = {
+    "greater_than": ("gt", "more than"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "less than"),
+    "less_than_equal": ("le", "at most"),
+}
+
+
+@dataclass(slots=True)
+class Problems:
+    """Collects what is wrong with one file, so that `policy lint` can show it all and a run the first."""
+
+    tree: Node
+    file: str
+    found: list[PolicyError] = field(default_factory=list)
+
+    def add(self, path: Path, what: str, hint: str = "", *, key: bool = False) -> None:
+        """Take a problem of the value at `path`, or of its key."""
+        place = self.place(path, key=key)
+        self.found.append(PolicyError(what, where=str(place), field=_dotted(path), hint=hint))
+
+    def take(self, error: GateError, path: Path) -> None:
+        """Take an error of another module that belongs to the value at `path`."""
+        where = str(self.place(path))
+        self.found.append(PolicyError(error.what, where=where, field=error.field or _dotted(path), hint=error.hint))
+
+    def add_invalid(self, error: ValidationError) -> None:
+        """Take everything pydantic found, one problem a place."""
+        seen: set[Path] = set()
+        for details in error.errors(include_url=False):
+            path = tuple(step for step in details["loc"] if step != "[key]")
+            if path not in seen:
+                seen.add(path)
+                self._add_details(path, details)
+
+    def place(self, path: Path, *, key: bool = False) -> Place:
+        """Return where the value at `path` is written; of something that is missing, where its block is."""
+        node, reached = self.tree.at(path)
+        whole = len(reached) == len(path)
+        return node.key_place if key or not whole else node.place
+
+    def raw(self, path: Path) -> str:
+        """Return the scalar at `path` as its author wrote it."""
+        return self.tree.at(path)[0].raw
+
+    def in_order(self) -> tuple[PolicyError, ...]:
+        """Return the problems in the order of the file."""
+        return tuple(sorted(self.found, key=_position))
+
+    def refuse_any(self) -> None:
+        """Raise the first problem, if there is one."""
+        for error in self.in_order():
+            raise error
+
+    def _add_details(self, path: Path, details: ErrorDetails) -> None:
+        kind = details["type"]
+        if kind == "extra_forbidden":
+            self.add(path, f"unknown key '{path[-1]}'", _hint_for_key(path), key=True)
+        elif kind == "missing":
+            self.add(path, "is missing", _description(path))
+        else:
+            what, hint = _told(kind, details)
+            self.add(path, what, hint, key="[key]" in details["loc"])
+
+
+def _told(kind: str, details: ErrorDetails) -> tuple[str, str]:
+    """Return what is wrong and how to mend it, in our words."""
+    context: dict[str, Any] = details.get("ctx", {})
+    given = kind_of(details["input"])
+    if kind == "policy":
+        return str(details["msg"]), str(context.get("hint", ""))
+    if kind in _WANTED:
+        return f"must be {_WANTED[kind]}, not {given}", ""
+    if kind in _LIMITS:
+        key, words = _LIMITS[kind]
+        return f"must be {words} {context[key]}, not {given}", ""
+    if kind == "literal_error":
+        allowed = re.findall(r"'([^']*)'", str(context["expected"]))
+        return f"{given} is not known here", near_or_known(str(details["input"]), allowed)
+    if kind == "string_pattern_mismatch":
+        return f"{given} cannot be a name", ID_WORDS
+    if kind == "too_short":
+        return "is empty", "name at least one, or remove the key"
+    return str(details["msg"]), ""
+
+
+def near_or_known(name: str, allowed: Iterable[str]) -> str:
+    """Return `did you mean ...?` where a known name is near, else all that are known."""
+    names = list(allowed)
+    near = difflib.get_close_matches(name, names, n=2, cutoff=0.6)
+    return f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}"
+
+
+def _hint_for_key(path: Path) -> str:
+    name = str(path[-1])
+    if len(path) == 1 and name in _NOT_YET:
+        return _NOT_YET[name]
+    block = _block_at(path[:-1])
+    if block is None:
+        return ""
+    return near_or_known(name, [item.alias or key for key, item in block.model_fields.items()])
+
+
+def _description(path: Path) -> str:
+    block = _block_at(path[:-1])
+    fields = {item.alias or key: item for key, item in block.model_fields.items()} if block else {}
+    return (fields[str(path[-1])].description or "") if str(path[-1]) in fields else ""
+
+
+def _block_at(path: Path) -> type[BaseModel] | None:
+    """Return the schema's block that stands at `path`."""
+    kind: Any = PolicyBlock
+    for step in path:
+        kind = _below(kind, step)
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
+def _below(kind: Any, step: str | int) -> Any:  # noqa: ANN401  (types)
+    """Return the type of what stands under `step` in a value of type `kind`."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        named = {item.alias or key: item for key, item in kind.model_fields.items()}
+        return _bare(named[str(step)].annotation) if str(step) in named else None
+    arguments = typing.get_args(kind)
+    return _bare(arguments[-1]) if arguments else None
+
+
+def _bare(kind: Any) -> Any:  # noqa: ANN401  (types)
+    """Return a type without its annotations and without None."""
+    origin = typing.get_origin(kind)
+    if origin is typing.Annotated:
+        return _bare(typing.get_args(kind)[0])
+    if origin in (typing.Union, types.UnionType):
+        return _bare(next(member for member in typing.get_args(kind) if member is not type(None)))
+    return kind
+
+
+def _dotted(path: Path) -> str:
+    return ".".join(printable(str(step), 60) for step in path)
+
+
+def _position(error: PolicyError) -> tuple[int, int]:
+    match = re.search(r":([0-9]+):([0-9]+)$", error.where)
+    return (int(match[1]), int(match[2])) if match else (0, 0)

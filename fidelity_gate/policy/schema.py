@@ -1,0 +1,238 @@
+"""The policy's shape: one strict, closed pydantic model a block. Their descriptions are the JSON Schema's.
+
+What needs knowledge of other blocks or of metrics is checked where policies are resolved, not here.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    StringConstraints,
+    WithJsonSchema,
+)
+from pydantic_core import PydanticCustomError
+
+from fidelity_gate.text import printable
+
+API_VERSION = "fidelity-gate/v1"
+RESERVED_NAMES = ("reference", "gate", "verdict")
+LONGEST_PATH = 1000
+ZOO = "zoo:"
+
+# No dots: names are joined with dots in JUnit, and two of them must never make the same class name.
+ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
+ID_WORDS = "letters, digits, - and _, at most 64, starting with a letter or digit"
+
+
+def _no_reserved(name: str) -> str:
+    if name.lower() in RESERVED_NAMES:
+        raise PydanticCustomError("policy", "'{name}' is a name of the gate's own", {"name": name, "hint": "rename it"})
+    return name
+
+
+def _path(text: str) -> str:
+    if not text.strip() or text != text.strip() or printable(text, LONGEST_PATH) != text:
+        what = "is not a path that can be shown: empty, too long, or with hidden or doubled characters"
+        raise PydanticCustomError("policy", what, {"hint": "rename the file"})
+    return text
+
+
+def _as_path_block(value: object) -> object:
+    """Take a bare string as the block with that path."""
+    return {"path": value} if isinstance(value, str) else value
+
+
+def _as_target_block(value: object) -> object:
+    """Take a bare string as the target of that name."""
+    return {"name": value} if isinstance(value, str) else value
+
+
+def _as_source(value: object) -> object:
+    """Take `zoo:NAME` as the block that names it."""
+    if isinstance(value, str) and value.startswith(ZOO):
+        return {"use": "zoo", "name": value.removeprefix(ZOO)}
+    return value
+
+
+def _scalar(value: object) -> object:
+    if isinstance(value, str | int | float):
+        return value
+    raise PydanticCustomError("policy", "must be one value, not {kind}", {"kind": kind_of(value)})
+
+
+def _scalar_or_scalars(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _scalar(item) for key, item in value.items()}
+    return _scalar(value)
+
+
+def _quantity(value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        hint = "a quantity such as 0.97, 95 %, 8 MiB or 30 ms"
+        raise PydanticCustomError("policy", "must be a quantity, not {kind}", {"kind": kind_of(value), "hint": hint})
+    return value
+
+
+def kind_of(value: object) -> str:
+    """Return what a value of the file is, for people."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    return f"'{printable(value, 40)}'" if isinstance(value, str) else f"the number {value}"
+
+
+_SCALAR_SCHEMA = {"type": ["string", "number", "boolean"]}
+_SCALARS_SCHEMA = {"anyOf": [_SCALAR_SCHEMA, {"type": "object", "additionalProperties": _SCALAR_SCHEMA}]}
+
+Scalar = Annotated[Any, PlainValidator(_scalar), WithJsonSchema(_SCALAR_SCHEMA)]
+ScalarOrScalars = Annotated[Any, PlainValidator(_scalar_or_scalars), WithJsonSchema(_SCALARS_SCHEMA)]
+Quantity = Annotated[Any, PlainValidator(_quantity), WithJsonSchema({"type": ["string", "number"]})]
+Id = Annotated[str, StringConstraints(pattern=ID_PATTERN), AfterValidator(_no_reserved)]
+PathText = Annotated[str, AfterValidator(_path)]
+
+
+class Block(BaseModel):
+    """A mapping of the policy: unknown keys are errors, nothing is converted, nothing changes afterwards."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        strict=True, extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=()
+    )
+
+
+class RecursionBlock(Block):
+    """How deep the models run: `steps` ACT steps of `h_cycles` times `l_cycles` block updates."""
+
+    h_cycles: int = Field(ge=1, le=1000, description="H cycles in one ACT step.")
+    l_cycles: int = Field(ge=1, le=1000, description="L cycles in one H cycle.")
+    steps: int = Field(ge=1, le=10_000, description="ACT steps (the paper's supervision steps, halt_max_steps).")
+
+
+class OwnRecursionBlock(Block):
+    """Where a candidate's recursion differs from the policy's; what is left out is the same."""
+
+    h_cycles: int | None = Field(None, ge=1, le=1000, description="H cycles in one ACT step.")
+    l_cycles: int | None = Field(None, ge=1, le=1000, description="L cycles in one H cycle.")
+    steps: int | None = Field(None, ge=1, le=10_000, description="ACT steps.")
+
+
+class ReferenceBlock(Block):
+    """The full-precision model that candidates are held against."""
+
+    path: PathText = Field(description="The file, against the policy's folder; or zoo:NAME.")
+    use: str | None = Field(None, description="The model format; told from the file where it is left out.")
+    model: dict[str, ScalarOrScalars] = Field(
+        default_factory=dict, description="Facts of the architecture that the file does not hold."
+    )
+
+
+class CandidateBlock(ReferenceBlock):
+    """A compressed model that wants to ship."""
+
+    recursion: OwnRecursionBlock | None = Field(None, description="Where it differs from the policy's recursion.")
+    targets: list[str] | None = Field(None, min_length=1, description="The targets it is for; all where left out.")
+    uncompressed: bool = Field(
+        False,
+        description="Declare that this candidate is not compressed (a runtime's noise, a control). Without it, a candidate "
+        "that turns out not to be compressed is refused.",
+    )
+
+
+class TargetBlock(Block):
+    """A device class: one that ships, by its name alone, or one of your own with at least one limit."""
+
+    name: Id = Field(description="What checks and reports call it.")
+    sram: Quantity | None = Field(None, description="The SRAM a model may use at its peak: 512 KiB.")
+    flash: Quantity | None = Field(None, description="The flash a model may fill: 2 MiB.")
+    latency: Quantity | None = Field(None, description="The time one answer may take: 30 ms.")
+
+
+class SourceBlock(BaseModel):
+    """Where probes come from; the keys beside `use` are the source's own options."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(strict=True, extra="allow", frozen=True, allow_inf_nan=False)
+    __pydantic_extra__: dict[str, Scalar]
+
+    use: str = Field(description="The kind of source: npz, safetensors, sudoku, maze, modular-addition, zoo.")
+
+
+class InputsBlock(SourceBlock):
+    """The probes that both models step on."""
+
+    calibration: Annotated[SourceBlock, BeforeValidator(_as_source)] | None = Field(
+        None, description="The rows that a recipe was calibrated on; none of them may be among the probes."
+    )
+
+
+class NoiseFloorBlock(Block):
+    """How the reference is compared with a slightly perturbed self before any trace figure is believed."""
+
+    perturbation: float = Field(1e-6, gt=0, le=0.01, description="Relative size of the noise on the initial carry.")
+    limit: float = Field(
+        0.99, gt=0, lt=1, description="Mean fidelity to itself below which trace checks are inconclusive (exit 3)."
+    )
+    bf16: bool = Field(False, description="Also show the reference's own bfloat16 forward.")
+
+
+class RunBlock(Block):
+    """How to measure; everything here can change a number and is recorded beside it."""
+
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="Seed of the noise floor.")
+    threads: int = Field(1, ge=1, le=256, description="CPU threads.")
+    batch: int = Field(32, ge=1, le=65_536, description="Probes stepped at once; memory grows with it.")
+
+
+class RequireBlock(Block):
+    """What the measured number has to be; both ends are inclusive."""
+
+    min: Quantity | None = Field(None, description="At least this: 0.97, 95 %, target.sram.")
+    max: Quantity | None = Field(None, description="At most this: 8 MiB, 30 ms, target.sram.")
+
+
+class CheckBlock(Block):
+    """One requirement."""
+
+    metric: str = Field(description="What is measured.")
+    options: dict[str, Scalar] = Field(default_factory=dict, description="The metric's own options.")
+    aggregate: Literal["mean", "worst", "p01", "p05", "median", "p95"] | None = Field(
+        None, description="How one number is made of one value a probe; for metrics with one value it is left out."
+    )
+    require: RequireBlock = Field(description="The bound, in the metric's unit.")
+    severity: Literal["off", "warn", "error"] = Field("error", description="What a missed bound does; error blocks.")
+    candidates: list[str] | None = Field(None, min_length=1, description="Only these candidates; all where left out.")
+    targets: list[str] | None = Field(None, min_length=1, description="Only these targets; all where left out.")
+
+
+class PolicyBlock(Block):
+    """A release policy of fidelity-gate: what is compared, on what, how deep, and what is required."""
+
+    api_version: Literal["fidelity-gate/v1"] = Field(alias="apiVersion", description="The version of this format.")
+    name: Id = Field(description="What reports call the policy.")
+    reference: Annotated[ReferenceBlock, BeforeValidator(_as_path_block)] | None = Field(
+        None, description="The full-precision model; or --reference."
+    )
+    candidates: dict[Id, Annotated[CandidateBlock, BeforeValidator(_as_path_block)]] | None = Field(
+        None, min_length=1, description="The compressed models, by name; or --candidate."
+    )
+    inputs: Annotated[InputsBlock, BeforeValidator(_as_source)] | None = Field(
+        None, description="The probes; or --inputs."
+    )
+    recursion: RecursionBlock = Field(description="How deep the models run.")
+    targets: list[Annotated[TargetBlock, BeforeValidator(_as_target_block)]] | None = Field(
+        None, min_length=1, description="Device classes that the release is for: shipped names, or blocks of your own."
+    )
+    noise_floor: NoiseFloorBlock = Field(default_factory=NoiseFloorBlock)
+    run: RunBlock = Field(default_factory=RunBlock)
+    minimum_probes: int = Field(
+        100, ge=1, le=10_000_000, description="With fewer probes than this nothing is decided (exit 3)."
+    )
+    checks: dict[Id, CheckBlock] = Field(min_length=1, description="What is required, by name.")
