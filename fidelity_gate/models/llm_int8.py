@@ -140,7 +140,7 @@ def reference_product(x: NDArray[np.float32], stored: StoredTensor, threshold: f
     inliers = np.where(outlier, 0.0, x).astype(np.float64)
     largest = np.abs(inliers).max(axis=1, keepdims=True)
     steps = np.rint(inliers * (127.0 / np.where(largest, largest, 1.0)))
-    product = (steps @ codes.T) * largest * maxima / 127.0**2
+    product: NDArray[np.float64] = (steps @ codes.T) * largest * maxima / 127.0**2
     kept = np.where(outlier, x, 0.0).astype(np.float64)
-    floats: NDArray[np.float64] = kept @ (codes * maxima[:, None] / 127.0).T
-    return product + floats
+    product += kept @ (codes * maxima[:, None] / 127.0).T
+    return product
