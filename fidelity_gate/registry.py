@@ -60,7 +60,8 @@ def unknown(  # noqa: PLR0913  (two of these only say where an error is)
 ) -> GateError:
     """Return the error for a name that nobody knows, with the nearest known names as its hint."""
     names = sorted(allowed)
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+    longer = [known for known in names if name and known.startswith(name)]  # int4 -> int4-naive, rather than int8
+    near = longer[:3] or difflib.get_close_matches(name, names, n=3, cutoff=0.6)
     hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}"
     return kind(f"{what} '{name}'", where=where, field=field, hint=hint)
 

@@ -1,0 +1,61 @@
+"""Imports torch and bitsandbytes where they are really needed, without their chatter, and says what to install."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import logging
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from fidelity_gate.errors import NotMeasured
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HINT = "pip install 'fidelity-gate[torch]'"
+
+
+def torch_module() -> Any:  # noqa: ANN401  (the library; annotating it would import it)
+    """Return torch.
+
+    Raises:
+        NotMeasured: it is not installed.
+    """
+    try:
+        return importlib.import_module("torch")
+    except ImportError as error:
+        raise NotMeasured("torch is not installed", hint=HINT) from error
+
+
+def bitsandbytes_module(where: str = "") -> Any:  # noqa: ANN401  (the library)
+    """Return bitsandbytes, imported without its chatter and without leave to download code.
+
+    Raises:
+        NotMeasured: it is not installed, or does not load.
+    """
+    if "bitsandbytes" in sys.modules:
+        return sys.modules["bitsandbytes"]
+    # Odd widths go through torch.compile, which takes seconds, or a compiler that is not there.
+    os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it warns of kernels it could not download
+    silence = io.StringIO()
+    try:
+        with _without_kernels(), contextlib.redirect_stdout(silence), contextlib.redirect_stderr(silence):
+            return importlib.import_module("bitsandbytes")
+    except ImportError as error:
+        raise NotMeasured("bitsandbytes is not installed", where=where, hint=HINT) from error
+
+
+@contextlib.contextmanager
+def _without_kernels() -> Iterator[None]:
+    """Hide the package `kernels`, with which bitsandbytes would fetch code from the network when it is imported."""
+    before = {name: module for name, module in sys.modules.items() if name == "kernels"}
+    sys.modules["kernels"] = None  # type: ignore[assignment]  # Python's own way of saying "there is none"
+    try:
+        yield
+    finally:
+        del sys.modules["kernels"]
+        sys.modules.update(before)
