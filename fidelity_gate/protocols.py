@@ -70,7 +70,7 @@ class Family(Protocol):
 
 
 class Recursion(Protocol):
-    """A model ready to step."""
+    """A model ready to step. Several runs of it may be open at once, each stepped in turn; none may disturb another."""
 
     streams: tuple[str, ...]  # ("z_H", "z_L")
 
@@ -80,6 +80,7 @@ class Recursion(Protocol):
         """Yield the state after every ACT step, `depth.steps` of them.
 
         A carry sent into the generator replaces the model's own before the next step (teacher forcing).
+        What was yielded is never changed afterwards: a later step writes to new memory.
 
         Args:
             batch: B probes.

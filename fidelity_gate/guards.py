@@ -1,0 +1,122 @@
+"""Refuses comparisons that would say nothing, before anything runs: ways in which a gate once passed by accident."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fidelity_gate.digests import row_digests
+from fidelity_gate.errors import InputsRefused, ModelRefused
+from fidelity_gate.inputs.checking import overlap, rows_text
+from fidelity_gate.records import Role
+
+if TYPE_CHECKING:
+    from fidelity_gate.records import Depth, ModelFacts, ModelSpec, Policy, Probes
+
+# A candidate whose block takes this share of the reference's bytes, or more, was not compressed.
+STILL_WHOLE = 0.95
+
+
+def depth_of(spec: ModelSpec, policy: Policy) -> Depth:
+    """Return how deep a model of the policy runs."""
+    return spec.recursion or policy.recursion
+
+
+def check_models(policy: Policy, reference: ModelFacts, candidates: tuple[ModelFacts, ...]) -> None:
+    """Raise when a model is not what its place in the policy says.
+
+    Args:
+        policy: what is to be compared, and how deep.
+        reference: of the reference's file.
+        candidates: of the candidates' files, in the policy's order.
+
+    Raises:
+        ModelRefused: a candidate is the reference itself, of another family, or not compressed; or a file declares
+            another depth than the policy.
+    """
+    _refuse_other_depth(policy.reference, policy, reference)
+    for spec, facts in zip(policy.candidates, candidates, strict=True):
+        _refuse_other_depth(spec, policy, facts)
+        _refuse_other_family(spec, reference, facts)
+        if block_updates(depth_of(spec, policy)) >= block_updates(depth_of(policy.reference, policy)):
+            _refuse_reference_itself(spec, reference, facts)
+            _refuse_uncompressed(spec, reference, facts)
+
+
+def check_calibration(candidates: tuple[ModelFacts, ...], calibration: Probes | None, probes: Probes) -> None:
+    """Raise when rows that a recipe was calibrated on are among those it is judged on.
+
+    Args:
+        candidates: whose files may list the rows they were calibrated on.
+        calibration: the rows that the policy says they were calibrated on.
+        probes: the rows to judge on.
+
+    Raises:
+        InputsRefused: with the rows.
+    """
+    rows = row_digests(probes.inputs)
+    sources = [(facts.path, facts.calibration_rows) for facts in candidates]
+    if calibration is not None:
+        sources.append((calibration.source, row_digests(calibration.inputs)))
+    for source, others in sources:
+        shared = overlap(rows, others)
+        if shared:
+            what = f"{rows_text(shared)} of the probes are calibration rows of {source}"
+            raise InputsRefused(what, where=probes.source, hint="judge on rows that no recipe has seen")
+
+
+def block_updates(depth: Depth) -> int:
+    """Return how often a two-stream recursion of this depth applies a block: the measure of a smaller depth."""
+    return depth.steps * depth.h_cycles * (depth.l_cycles + 1)
+
+
+def _refuse_other_depth(spec: ModelSpec, policy: Policy, facts: ModelFacts) -> None:
+    """Raise when a file declares another depth; only a recursion of the model's own in the policy stands above it."""
+    if facts.depth is None or spec.recursion is not None or facts.depth == policy.recursion:
+        return
+    what = f"the file declares {facts.depth}, and the policy runs it at {policy.recursion}"
+    hint = "correct recursion:, or give this candidate a recursion: of its own"
+    raise ModelRefused(what, where=facts.path, field=f"{spec.name}.recursion", hint=hint)
+
+
+def _refuse_other_family(spec: ModelSpec, reference: ModelFacts, facts: ModelFacts) -> None:
+    if reference.family and facts.family and reference.family != facts.family:
+        what = f"is a {facts.family}, and the reference is a {reference.family}"
+        raise ModelRefused(what, where=facts.path, field=spec.name, hint="compare a model with its own compression")
+
+
+def _refuse_reference_itself(spec: ModelSpec, reference: ModelFacts, facts: ModelFacts) -> None:
+    hint = "give the compressed file; a copy of the reference would pass everything"
+    if facts.digest == reference.digest:
+        raise ModelRefused("is the reference itself (same bytes)", where=facts.path, field=spec.name, hint=hint)
+    if _same_file(facts.path, reference.path):
+        raise ModelRefused("is the reference's own file", where=facts.path, field=spec.name, hint=hint)
+
+
+def _same_file(path: str, other: str) -> bool:
+    try:
+        return Path(path).samefile(other)
+    except OSError:  # a model that is no file (a factory of the user's own) is told by its digest
+        return False
+
+
+def _refuse_uncompressed(spec: ModelSpec, reference: ModelFacts, facts: ModelFacts) -> None:
+    if spec.uncompressed:
+        return
+    ours, theirs = _weights(reference, facts)
+    if theirs < STILL_WHOLE * ours:
+        return
+    what = f"is not compressed: it takes {theirs:,} bytes, the reference {ours:,}"
+    swapped = theirs * STILL_WHOLE > ours
+    hint = "are the two swapped?" if swapped else "the recipe changed nothing; if that is meant: uncompressed: true"
+    raise ModelRefused(what, where=facts.path, field=spec.name, hint=hint)
+
+
+def _weights(reference: ModelFacts, facts: ModelFacts) -> tuple[int, int]:
+    """Return the bytes of both blocks; of all tensors, or of the files, where a block cannot be told in both."""
+    pairs = [(_stored(reference, Role.BLOCK), _stored(facts, Role.BLOCK)), (_stored(reference), _stored(facts))]
+    return next((pair for pair in pairs if all(pair)), (reference.size_bytes, facts.size_bytes))
+
+
+def _stored(facts: ModelFacts, role: Role | None = None) -> int:
+    return sum(tensor.stored_bytes for tensor in facts.tensors if role in (None, tensor.role))
