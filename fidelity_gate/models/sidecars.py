@@ -38,6 +38,8 @@ _OFFICIAL: Mapping[str, tuple[str, ...]] = {
     "rms_norm_eps": ("rms_norm_eps",),
     "rope_theta": ("rope_theta",),
 }
+_OFFICIAL_MODULES: Mapping[str, str] = {"trm": "trm", "hrm": "hrm", "hrm_act_v1": "hrm"}
+_ARCH = "arch."
 _DATASET = ("vocab_size", "seq_len", "num_puzzle_identifiers")
 
 
@@ -67,8 +69,20 @@ def sources_of(spec: ModelSpec) -> tuple[Source, ...]:
         ModelRefused: a file beside the model cannot be read as what its name says.
     """
     own = tuple((key, value) for key, value in spec.options if key not in READING_KEYS)
-    beside = [_sidecar(Path(spec.path + SIDECAR_SUFFIX)), *_official(Path(spec.path).parent)]
+    beside = [_sidecar(Path(spec.path + SIDECAR_SUFFIX)), *_official(Path(spec.path).parent / OFFICIAL_CONFIG)]
     return (Source("the policy", own, strict=True), *(source for source in beside if source is not None))
+
+
+def sources_in(path: str) -> tuple[Source, ...]:
+    """Return what a configuration says of an architecture without any weights: an official one, or a `.model.yaml`.
+
+    Raises:
+        ModelRefused: the file, or the official data set's facts beside it, cannot be read.
+    """
+    file = read_file(path, limit_bytes=LIMIT_BYTES, kind=ModelRefused)
+    official = any(key.startswith(_ARCH) for key in scalars(file.data, where=path))
+    found = _official(Path(path)) if official else [_sidecar(Path(path))]
+    return tuple(source for source in found if source is not None)
 
 
 def _sidecar(path: Path) -> Source | None:
@@ -81,17 +95,16 @@ def _sidecar(path: Path) -> Source | None:
     return Source(path.name, tuple(sorted(found.items())), strict=True, digest=file.digest, size=file.size)
 
 
-def _official(folder: Path) -> list[Source | None]:
+def _official(config: Path) -> list[Source | None]:
     """Return what an official training run left beside its checkpoints; the data set's facts count only with it."""
-    config = folder / OFFICIAL_CONFIG
     if not _is_there(config):
         return []
     file = read_file(config, limit_bytes=LIMIT_BYTES, kind=ModelRefused)
     told = scalars(file.data, where=str(config))
-    arch = {path.removeprefix("arch."): value for path, value in told.items() if path.startswith("arch.")}
+    arch = {path.removeprefix(_ARCH): value for path, value in told.items() if path.startswith(_ARCH)}
     hints = _translated(arch)
-    source = Source(OFFICIAL_CONFIG, tuple(sorted(hints.items())), strict=False, digest=file.digest, size=file.size)
-    return [source, _dataset(folder / OFFICIAL_DATASET)]
+    source = Source(config.name, tuple(sorted(hints.items())), strict=False, digest=file.digest, size=file.size)
+    return [source, _dataset(config.with_name(OFFICIAL_DATASET))]
 
 
 def _translated(arch: Mapping[str, Scalar]) -> dict[str, Scalar]:
@@ -101,6 +114,11 @@ def _translated(arch: Mapping[str, Scalar]) -> dict[str, Scalar]:
             hints |= dict.fromkeys(_OFFICIAL.get(official, ()), value)
     if isinstance(arch.get("mlp_t"), bool):
         hints["mixer"] = "mlp" if arch["mlp_t"] else "attention"
+    if isinstance(arch.get("name"), str):
+        # "recursive_reasoning.trm@TinyRecursive...": variants such as trm_singlez have the same class and tensor names
+        # but another recursion, so the module counts, and one that nobody knows is refused further on.
+        module = str(arch["name"]).partition("@")[0].rpartition(".")[2]
+        hints["family"] = _OFFICIAL_MODULES.get(module, module)
     return hints
 
 
