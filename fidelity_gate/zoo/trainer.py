@@ -34,12 +34,15 @@ class Progress(NamedTuple):
 class Slots:
     """The batch in flight: every slot holds one puzzle until it halts, then takes a new one."""
 
-    def __init__(self, batch: int, tokens: int) -> None:
+    def __init__(self, batch: int, tokens: int, supervision: int) -> None:
         self.inputs = torch.zeros(batch, tokens, dtype=torch.int64)
         self.labels = torch.zeros(batch, tokens, dtype=torch.int64)
         self.age = torch.zeros(batch, dtype=torch.int64)  # ACT steps done
         self.least = torch.zeros(batch, dtype=torch.int64)  # ACT steps that must be done
         self.halted = torch.ones(batch, dtype=torch.bool)
+        # The first puzzles stay for 1, 2, 3 ... ACT steps, so that slots never take new puzzles all at once: a batch
+        # that is learned from `supervision` times in a row teaches little.
+        self.first_stay = torch.arange(batch) % supervision + 1
         self.carry: Streams | None = None
 
 
@@ -55,7 +58,7 @@ class Trainer:
         self.averaged = {name: weight.detach().clone() for name, weight in self.weights.items()}
         trainable = [weight for weight in self.weights.values() if weight.requires_grad]
         self.optimiser = torch.optim.AdamW(trainable, lr=recipe.lr, betas=BETAS, weight_decay=recipe.weight_decay)
-        self.slots = Slots(recipe.batch, task.sets.seq_len)
+        self.slots = Slots(recipe.batch, task.sets.seq_len, recipe.supervision)
         self.done = 0
 
     def step(self) -> Progress:
@@ -85,7 +88,7 @@ class Trainer:
         inputs, labels = self.task.batch(len(places), draws)
         slots.inputs[places] = torch.from_numpy(inputs).long()
         slots.labels[places] = torch.from_numpy(labels).long()
-        slots.age[places] = 0
+        slots.age[places] = self.recipe.supervision - slots.first_stay if slots.carry is None else 0
         explores = draws.random(len(places)) < recipe.exploration
         least = draws.integers(2, max(recipe.supervision, 2) + 1, size=len(places))
         slots.least[places] = torch.from_numpy(np.where(explores, least, 0))

@@ -113,14 +113,14 @@ class Reading:
             "rope_theta": self.number("rope_theta", 10000.0),
         }
 
-    def layers(self, level: str, field: str) -> int:
-        """Return how many layers a level has; they must be numbered from 0 without a gap."""
-        pattern = re.compile(rf"{re.escape(level)}\.layers\.(0|[1-9][0-9]{{0,5}})\.")
+    def layers(self, stem: str, field: str) -> int:
+        """Return how many layers there are under `stem`; they must be numbered from 0 without a gap."""
+        pattern = re.compile(rf"{re.escape(stem)}\.(0|[1-9][0-9]{{0,5}})\.")
         found = {int(match[1]) for name in self.shapes if (match := pattern.match(name))}
         if not found or found != set(range(len(found))):
-            raise ModelRefused(f"has layers {sorted(found)[:8]}, and they must count from 0", field=level)
+            raise ModelRefused(f"has layers {sorted(found)[:8]}, and they must count from 0", field=stem)
         if len(found) > MOST_LAYERS:
-            raise ModelRefused(f"has {len(found)} layers, at most {MOST_LAYERS} are read", field=level)
+            raise ModelRefused(f"has {len(found)} layers, at most {MOST_LAYERS} are read", field=stem)
         return self.agreed(field, len(found))
 
     def expansion(self, inner_of: Mapping[int, int]) -> float:
@@ -176,7 +176,7 @@ class Reading:
         """Return S, the tokens of the puzzle itself: from the tensors, else as hinted, else 0 for any number."""
         return self.whole("seq_len") if tokens is None else self.agreed("seq_len", tokens - puzzle_tokens)
 
-    def positions(self, default: str | None) -> str:
+    def positions(self, default: str | None, allowed: tuple[str, ...]) -> str:
         """Return how positions are told: learned where there is such a tensor, else as hinted, else `default`.
 
         Raises:
@@ -190,4 +190,6 @@ class Reading:
         if (told == "learned") is not learned:
             what = f"is said to be {told}, and there is {'an' if learned else 'no'} embed_pos.embedding_weight"
             raise ModelRefused(what, field="positions")
+        if told not in allowed:
+            raise ModelRefused(f"is {told}, and {self.family} knows {', '.join(allowed)}", field="positions")
         return str(told)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from fidelity_gate.protocols import Recursion
     from fidelity_gate.records import Depth, Geometry, Options, Role, RunSpec, Tensor
 
+_POSITIONS = ("rope", "learned")
+
 
 @dataclass(frozen=True, slots=True)
 class Hrm:
@@ -72,9 +74,9 @@ class Hrm:
         hidden = read.width()
         return cls(
             num_heads=read.heads(),
-            h_layers=read.layers("H_level", "h_layers"),
-            l_layers=read.layers("L_level", "l_layers"),
-            positions=read.positions("rope"),  # type: ignore[arg-type]
+            h_layers=read.layers("H_level.layers", "h_layers"),
+            l_layers=read.layers("L_level.layers", "l_layers"),
+            positions=read.positions("rope", _POSITIONS),  # type: ignore[arg-type]
             expansion=read.expansion({hidden: read.size("L_level.layers.0.mlp.down_proj.weight", 1)}),
             **read.shared(hidden, None),  # type: ignore[arg-type]
         )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fidelity_gate.records import Depth, Geometry, Options, Role, RunSpec, Tensor
 
 _FIRST = "L_level.layers.0"
+_POSITIONS = ("rope", "learned", "none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +82,8 @@ class Trm:
         return cls(
             mixer="mlp" if mixes else "attention",
             num_heads=0 if mixes else read.heads(),
-            layers=read.layers("L_level", "layers"),
-            positions=read.positions("none" if mixes else None),  # type: ignore[arg-type]
+            layers=read.layers("L_level.layers", "layers"),
+            positions=read.positions("none" if mixes else None, _POSITIONS),  # type: ignore[arg-type]
             expansion=read.expansion(inner_of),
             **read.shared(hidden, tokens if mixes else None),  # type: ignore[arg-type]
         )
