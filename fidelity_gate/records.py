@@ -42,7 +42,7 @@ class Geometry:
 
     tokens: int  # L, puzzle-embedding tokens included
     width: int  # D
-    layers: int  # layers of one block
+    layers: int  # all of the recursive block's layers, of every level that has its own
     layer_values: int  # weight values of one block layer (its matrices)
     streams: int = 2  # long-lived carries
 

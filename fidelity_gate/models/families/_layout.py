@@ -65,7 +65,7 @@ def blueprint_of(model: Trm | Hrm, high: tuple[str, ...], low: tuple[str, ...], 
 
 
 def geometry_of(plan: Blueprint, expansion: float) -> Geometry | None:
-    """Return tokens, width, layers of the larger block and values of one layer; None without a number of tokens."""
+    """Return tokens, width, all layers and the values of one layer; None without a number of tokens."""
     if not plan.seq_len:
         return None
     tokens = plan.seq_len + plan.puzzle_emb_len
@@ -73,7 +73,7 @@ def geometry_of(plan: Blueprint, expansion: float) -> Geometry | None:
     return Geometry(
         tokens=tokens,
         width=plan.hidden_size,
-        layers=max(len(plan.h_layers), len(plan.l_layers)),
+        layers=len({*plan.h_layers, *plan.l_layers}),  # TRM's levels share theirs, HRM's do not
         layer_values=mixer + swiglu_values(plan.hidden_size, expansion),
     )
 
