@@ -72,6 +72,7 @@ def _derived(plug: Any, shapes: Shapes, sources: tuple[Source, ...], where: str)
     try:
         family: Family | None = plug.derive(shapes, _hints(fields, _merged(sources), where))
     except GateError as error:
+        _refuse_unknown_hints(plug, fields, sources, where)  # a misspelt fact explains a missing one
         raise ModelRefused(error.what, where=where, field=_said(error.field, sources), hint=error.hint) from error
     if family is not None:
         _refuse_unknown_hints(plug, fields, sources, where)

@@ -39,6 +39,8 @@ def open_model(spec: ModelSpec, *, allow_code: bool = False) -> OpenedModel:
     try:
         return model_format.open(spec)
     except GateError as error:
+        if error.where:
+            raise
         raise located(error, spec.path) from error
 
 
