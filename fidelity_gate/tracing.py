@@ -7,6 +7,7 @@ The noise floor is one more candidate: the reference itself with a perturbed ini
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -128,11 +129,9 @@ def _check_repeatable(reference: Entrant, rivals: tuple[Rival, ...], probes: Pro
         hint = "switch dropout and other randomness off, or use one thread"
         raise Undecided(f"two runs of the reference differ: {difference}", field=reference.name, hint=hint)
     for rival in rivals:
-        try:
+        with contextlib.suppress(NotMeasured):  # the trace comes upon it again, and tells
             difference = _difference(rival.entrant, task)
-        except NotMeasured as error:
-            difference = str(error)
-        rival.stopped = f"two runs differ: {difference}" if difference else ""
+            rival.stopped = f"two runs differ: {difference}" if difference else ""
 
 
 def _difference(entrant: Entrant, task: Task) -> str:
