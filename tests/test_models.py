@@ -282,7 +282,7 @@ def test_a_contradiction_with_the_tensors_is_refused_whoever_is_overruled(tmp_pa
     ("text", "sentence"),
     [
         ("num_head: 2", "has no setting 'num_head'"),
-        ("num_heads: two", "num_heads: 'two' is no value for it"),
+        ("num_heads: two", "'two' is no value for it"),
         ("num_heads: 2\nnum_heads: 3", "2: holds the key 'num_heads' twice"),
         ("- num_heads", "holds a list or an alias"),
         ("num_heads", "must be a mapping"),
