@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fidelity_gate import registry
 from fidelity_gate.bounds import FEWEST_PROBES
-from fidelity_gate.errors import GateError
+from fidelity_gate.policy.plugs import built
 from fidelity_gate.policy.problems import near_or_known
 from fidelity_gate.policy.quantities import QuantityError, parse_quantity
 from fidelity_gate.policy.targets import LIMIT_UNITS, PREFIX, limit_of
@@ -82,13 +82,7 @@ def _metric(path: Path, block: CheckBlock, setting: Setting) -> Any:  # noqa: AN
         hint = near_or_known(block.metric, known)
         setting.problems.add((*path, "metric"), f"no metric is named '{block.metric}'", hint)
         return None
-    at = (*path, "options")
-    try:
-        return registry.build("metrics", block.metric, block.options.items(), field=".".join(map(str, at)))
-    except GateError as error:
-        named = error.field.rpartition(".")[2]
-        setting.problems.take(error, (*at, named) if named in block.options else at)
-        return None
+    return built("metrics", block.metric, block.options, (*path, "options"), setting.problems)
 
 
 def _options(plug: Any) -> Options:  # noqa: ANN401  (a metric)

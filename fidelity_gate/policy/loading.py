@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from fidelity_gate.errors import PolicyError
+from fidelity_gate.errors import GateError, PolicyError
 from fidelity_gate.files import read_file, sha256_hex
+from fidelity_gate.policy.advice import Advice, advise
 from fidelity_gate.policy.bounding import Resolved, Setting, resolve
 from fidelity_gate.policy.crossing import cross_check
 from fidelity_gate.policy.naming import Names, Overrides, missing
@@ -26,15 +27,15 @@ __all__ = ["Examined", "Overrides", "examine", "load_policy", "load_policy_text"
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """What became of a policy file: the policy, or what is wrong with it, in the order of the file.
+    """What became of a policy file: the policy and where it is weak, or what is wrong with it, in the file's order.
 
-    `policy` may lack a reference, candidates or inputs (an empty path, no candidates, an empty `use`), which the command
-    line would give; everything else about it is whole.
+    `policy` may lack a reference, candidates or inputs (an empty path, no candidates, an empty `use`), which the
+    command line would give; everything else about it is whole.
     """
 
     policy: Policy | None
-    problems: tuple[PolicyError, ...]
-    checks: tuple[Resolved, ...] = ()
+    problems: tuple[GateError, ...]  # PolicyErrors, but for a file that could not be read
+    advice: tuple[Advice, ...] = ()
 
 
 def load_policy(path: str, overrides: Overrides | None = None) -> Policy:
@@ -74,7 +75,9 @@ def examine(data: bytes, name: str, overrides: Overrides | None = None) -> Exami
     if block is None:
         return Examined(None, problems.in_order())
     policy, checks = _resolved(block, name, sha256_hex(data), overrides or Overrides(), problems)
-    return Examined(None if problems.found else policy, problems.in_order(), checks)
+    if problems.found:
+        return Examined(None, problems.in_order())
+    return Examined(policy, (), advise(policy, checks, problems))
 
 
 def _block(tree: Node, problems: Problems) -> PolicyBlock | None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fidelity_gate import registry
-from fidelity_gate.errors import GateError, PolicyError, UsageError
+from fidelity_gate.errors import PolicyError, UsageError
+from fidelity_gate.policy.plugs import built
 from fidelity_gate.policy.problems import near_or_known
 from fidelity_gate.policy.quantities import QuantityError, parse_quantity
 from fidelity_gate.policy.schema import ID_PATTERN, ID_WORDS, RESERVED_NAMES, ZOO
@@ -163,11 +164,7 @@ class Names:
             hint = near_or_known(block.use, [*registry.table_of("inputs"), "zoo"])
             self.problems.add((*path, "use"), f"no source of probes is named '{block.use}'", hint)
             return InputsSpec(block.use, place=place)
-        try:
-            registry.build("inputs", block.use, options.items(), field=".".join(map(str, path)))
-        except GateError as error:
-            named = error.field.rpartition(".")[2]
-            self.problems.take(error, (*path, named) if named in options else path)
+        built("inputs", block.use, options, path, self.problems)
         return InputsSpec(block.use, tuple(sorted(options.items())), self.base, place)
 
     def _zoo_options(self, options: dict[str, object], path: Path) -> Options:
@@ -216,7 +213,7 @@ def _from_text(text: str) -> InputsSpec:
 
 
 def _merged(written: InputsSpec | None, given: InputsSpec) -> InputsSpec:
-    """Return what was given, with the policy's description of such a file's content where it is the same kind of file."""
+    """Return what was given; where it is the same kind of file, with the policy's description of its content."""
     path = dict(given.options).get("path")
     if written is None or written.use != given.use or given.use == "zoo" or not isinstance(path, str):
         return given

@@ -86,7 +86,8 @@ class Problems:
 
     def in_order(self) -> tuple[PolicyError, ...]:
         """Return the problems in the order of the file."""
-        return tuple(sorted(self.found, key=_position))
+        once = {str(error): error for error in self.found}  # a check is resolved once a target
+        return tuple(sorted(once.values(), key=_position))
 
     def refuse_any(self) -> None:
         """Raise the first problem, if there is one."""
@@ -108,8 +109,6 @@ def _told(kind: str, details: ErrorDetails) -> tuple[str, str]:
     """Return what is wrong and how to mend it, in our words."""
     context: dict[str, Any] = details.get("ctx", {})
     given = kind_of(details["input"])
-    if kind == "policy":
-        return str(details["msg"]), str(context.get("hint", ""))
     if kind in _WANTED:
         return f"must be {_WANTED[kind]}, not {given}", ""
     if kind in _LIMITS:
@@ -121,8 +120,8 @@ def _told(kind: str, details: ErrorDetails) -> tuple[str, str]:
     if kind == "string_pattern_mismatch":
         return f"{given} cannot be a name", ID_WORDS
     if kind == "too_short":
-        return "is empty", "name at least one, or remove the key"
-    return str(details["msg"]), ""
+        return "is empty", "name at least one"
+    return str(details["msg"]), str(context.get("hint", ""))  # ours say it well
 
 
 def near_or_known(name: str, allowed: Iterable[str]) -> str:
@@ -145,7 +144,7 @@ def _hint_for_key(path: Path) -> str:
 def _description(path: Path) -> str:
     block = _block_at(path[:-1])
     fields = {item.alias or key: item for key, item in block.model_fields.items()} if block else {}
-    return (fields[str(path[-1])].description or "") if str(path[-1]) in fields else ""
+    return (fields[str(path[-1])].description or "").rstrip(".") if str(path[-1]) in fields else ""
 
 
 def _block_at(path: Path) -> type[BaseModel] | None:

@@ -61,13 +61,13 @@ def _finite(number: Decimal, text: str, unit: str) -> float:
 
 
 def _allowed(unit: str) -> str:
-    return f"write it as {_EXAMPLES[unit]}" if unit in _EXAMPLES else "this metric takes a bare number such as 0.97"
+    return f"write it as {_EXAMPLES[unit]}" if unit in _EXAMPLES else "write it like 0.97"
 
 
 def _wrong_unit(name: str, unit: str) -> str:
     if name not in _EVERY_UNIT:
         return f"'{name}' is not a unit"
-    return f"'{name}' cannot be, the metric is {f'in {unit}' if unit else 'a bare number'}"
+    return f"'{name}' does not fit, the metric is {f'in {unit}' if unit else 'a bare number'}"
 
 
 def _hint_for(name: str, unit: str) -> str:

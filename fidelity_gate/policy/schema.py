@@ -120,16 +120,16 @@ class RecursionBlock(Block):
 class OwnRecursionBlock(Block):
     """Where a candidate's recursion differs from the policy's; what is left out is the same."""
 
-    h_cycles: int | None = Field(None, ge=1, le=1000, description="H cycles in one ACT step.")
-    l_cycles: int | None = Field(None, ge=1, le=1000, description="L cycles in one H cycle.")
-    steps: int | None = Field(None, ge=1, le=10_000, description="ACT steps.")
+    h_cycles: int | None = Field(default=None, ge=1, le=1000, description="H cycles in one ACT step.")
+    l_cycles: int | None = Field(default=None, ge=1, le=1000, description="L cycles in one H cycle.")
+    steps: int | None = Field(default=None, ge=1, le=10_000, description="ACT steps.")
 
 
 class ReferenceBlock(Block):
     """The full-precision model that candidates are held against."""
 
     path: PathText = Field(description="The file, against the policy's folder; or zoo:NAME.")
-    use: str | None = Field(None, description="The model format; told from the file where it is left out.")
+    use: str | None = Field(default=None, description="The model format; told from the file where it is left out.")
     model: dict[str, ScalarOrScalars] = Field(
         default_factory=dict, description="Facts of the architecture that the file does not hold."
     )
@@ -138,12 +138,16 @@ class ReferenceBlock(Block):
 class CandidateBlock(ReferenceBlock):
     """A compressed model that wants to ship."""
 
-    recursion: OwnRecursionBlock | None = Field(None, description="Where it differs from the policy's recursion.")
-    targets: list[str] | None = Field(None, min_length=1, description="The targets it is for; all where left out.")
+    recursion: OwnRecursionBlock | None = Field(
+        default=None, description="Where it differs from the policy's recursion."
+    )
+    targets: list[str] | None = Field(
+        default=None, min_length=1, description="The targets it is for; all where left out."
+    )
     uncompressed: bool = Field(
-        False,
-        description="Declare that this candidate is not compressed (a runtime's noise, a control). Without it, a candidate "
-        "that turns out not to be compressed is refused.",
+        default=False,
+        description="Declare that this candidate is not compressed (a runtime's noise, a control). "
+        "Without it, a candidate that turns out not to be compressed is refused.",
     )
 
 
@@ -151,9 +155,9 @@ class TargetBlock(Block):
     """A device class: one that ships, by its name alone, or one of your own with at least one limit."""
 
     name: Id = Field(description="What checks and reports call it.")
-    sram: Quantity | None = Field(None, description="The SRAM a model may use at its peak: 512 KiB.")
-    flash: Quantity | None = Field(None, description="The flash a model may fill: 2 MiB.")
-    latency: Quantity | None = Field(None, description="The time one answer may take: 30 ms.")
+    sram: Quantity | None = Field(default=None, description="The SRAM a model may use at its peak: 512 KiB.")
+    flash: Quantity | None = Field(default=None, description="The flash a model may fill: 2 MiB.")
+    latency: Quantity | None = Field(default=None, description="The time one answer may take: 30 ms.")
 
 
 class SourceBlock(BaseModel):
@@ -169,33 +173,38 @@ class InputsBlock(SourceBlock):
     """The probes that both models step on."""
 
     calibration: Annotated[SourceBlock, BeforeValidator(_as_source)] | None = Field(
-        None, description="The rows that a recipe was calibrated on; none of them may be among the probes."
+        default=None, description="The rows that a recipe was calibrated on; none of them may be among the probes."
     )
 
 
 class NoiseFloorBlock(Block):
     """How the reference is compared with a slightly perturbed self before any trace figure is believed."""
 
-    perturbation: float = Field(1e-6, gt=0, le=0.01, description="Relative size of the noise on the initial carry.")
-    limit: float = Field(
-        0.99, gt=0, lt=1, description="Mean fidelity to itself below which trace checks are inconclusive (exit 3)."
+    perturbation: float = Field(
+        default=1e-6, gt=0, le=0.01, description="Relative size of the noise on the initial carry."
     )
-    bf16: bool = Field(False, description="Also show the reference's own bfloat16 forward.")
+    limit: float = Field(
+        default=0.99,
+        gt=0,
+        lt=1,
+        description="Mean fidelity to itself below which trace checks are inconclusive (exit 3).",
+    )
+    bf16: bool = Field(default=False, description="Also show the reference's own bfloat16 forward.")
 
 
 class RunBlock(Block):
     """How to measure; everything here can change a number and is recorded beside it."""
 
-    seed: int = Field(0, ge=0, le=2**31 - 1, description="Seed of the noise floor.")
-    threads: int = Field(1, ge=1, le=256, description="CPU threads.")
-    batch: int = Field(32, ge=1, le=65_536, description="Probes stepped at once; memory grows with it.")
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="Seed of the noise floor.")
+    threads: int = Field(default=1, ge=1, le=256, description="CPU threads.")
+    batch: int = Field(default=32, ge=1, le=65_536, description="Probes stepped at once; memory grows with it.")
 
 
 class RequireBlock(Block):
     """What the measured number has to be; both ends are inclusive."""
 
-    min: Quantity | None = Field(None, description="At least this: 0.97, 95 %, target.sram.")
-    max: Quantity | None = Field(None, description="At most this: 8 MiB, 30 ms, target.sram.")
+    min: Quantity | None = Field(default=None, description="At least this: 0.97, 95 %, target.sram.")
+    max: Quantity | None = Field(default=None, description="At most this: 8 MiB, 30 ms, target.sram.")
 
 
 class CheckBlock(Block):
@@ -204,35 +213,44 @@ class CheckBlock(Block):
     metric: str = Field(description="What is measured.")
     options: dict[str, Scalar] = Field(default_factory=dict, description="The metric's own options.")
     aggregate: Literal["mean", "worst", "p01", "p05", "median", "p95"] | None = Field(
-        None, description="How one number is made of one value a probe; for metrics with one value it is left out."
+        default=None,
+        description="How one number is made of one value a probe; for metrics with one value it is left out.",
     )
     require: RequireBlock = Field(description="The bound, in the metric's unit.")
-    severity: Literal["off", "warn", "error"] = Field("error", description="What a missed bound does; error blocks.")
-    candidates: list[str] | None = Field(None, min_length=1, description="Only these candidates; all where left out.")
-    targets: list[str] | None = Field(None, min_length=1, description="Only these targets; all where left out.")
+    severity: Literal["off", "warn", "error"] = Field(
+        default="error", description="What a missed bound does; error blocks."
+    )
+    candidates: list[str] | None = Field(
+        default=None, min_length=1, description="Only these candidates; all where left out."
+    )
+    targets: list[str] | None = Field(default=None, min_length=1, description="Only these targets; all where left out.")
 
 
 class PolicyBlock(Block):
     """A release policy of fidelity-gate: what is compared, on what, how deep, and what is required."""
 
-    api_version: Literal["fidelity-gate/v1"] = Field(alias="apiVersion", description="The version of this format.")
+    api_version: Literal["fidelity-gate/v1"] = Field(
+        alias="apiVersion", description=f"The version of this format: {API_VERSION}."
+    )
     name: Id = Field(description="What reports call the policy.")
     reference: Annotated[ReferenceBlock, BeforeValidator(_as_path_block)] | None = Field(
-        None, description="The full-precision model; or --reference."
+        default=None, description="The full-precision model; or --reference."
     )
     candidates: dict[Id, Annotated[CandidateBlock, BeforeValidator(_as_path_block)]] | None = Field(
-        None, min_length=1, description="The compressed models, by name; or --candidate."
+        default=None, min_length=1, description="The compressed models, by name; or --candidate."
     )
     inputs: Annotated[InputsBlock, BeforeValidator(_as_source)] | None = Field(
-        None, description="The probes; or --inputs."
+        default=None, description="The probes; or --inputs."
     )
     recursion: RecursionBlock = Field(description="How deep the models run.")
     targets: list[Annotated[TargetBlock, BeforeValidator(_as_target_block)]] | None = Field(
-        None, min_length=1, description="Device classes that the release is for: shipped names, or blocks of your own."
+        default=None,
+        min_length=1,
+        description="Device classes that the release is for: shipped names, or blocks of your own.",
     )
     noise_floor: NoiseFloorBlock = Field(default_factory=NoiseFloorBlock)
     run: RunBlock = Field(default_factory=RunBlock)
     minimum_probes: int = Field(
-        100, ge=1, le=10_000_000, description="With fewer probes than this nothing is decided (exit 3)."
+        default=100, ge=1, le=10_000_000, description="With fewer probes than this nothing is decided (exit 3)."
     )
     checks: dict[Id, CheckBlock] = Field(min_length=1, description="What is required, by name.")

@@ -1,9 +1,9 @@
 """The device classes that ship with the gate, and the policy's words for a target's limits.
 
-Source: arXiv 2606.26488, section 3 ("hard SRAM constraints"): a mobile SoC with 8 MB of SRAM (such as around a Cortex-A55)
-and a microcontroller with 4 MB (such as around a Cortex-M55). The paper's tables print MB and count MiB: its Table 15
-follows from the architectures only when 1 MB = 2**20 bytes (27.31 = 28,639,232 / 2**20), so its budgets are read the same
-way, as SRAM is built. The paper states no limit of flash or latency for either, so neither has one here.
+Source: arXiv 2606.26488, section 3 ("hard SRAM constraints"): a mobile SoC with 8 MB of SRAM (e.g. Cortex-A55) and a
+microcontroller with 4 MB (e.g. Cortex-M55). The paper prints MB and counts MiB: its Table 15 follows from the
+architectures only when 1 MB is 2**20 bytes, so its budgets are read the same way, which is also how SRAM is built. It
+states no limit of flash or latency for either, so neither has one here.
 """
 
 from __future__ import annotations

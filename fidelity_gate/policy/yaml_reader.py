@@ -1,7 +1,7 @@
-"""YAML 1.2 text -> a tree of nodes that know their line and column; whatever two readers could read differently is refused.
+"""YAML 1.2 text -> a tree of nodes that know their line and column; what could be read in two ways is refused.
 
-The tree is built from parser events, so that nothing is constructed before it was looked at: no tag is resolved, no alias
-expanded, no key merged, and the walk stops at the first thing it does not allow.
+The tree is built from parser events, so that nothing is constructed before it was looked at: no tag is resolved, no
+alias expanded, no key merged, and the walk stops at the first thing it does not allow.
 """
 
 from __future__ import annotations

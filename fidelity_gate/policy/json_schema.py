@@ -1,0 +1,99 @@
+"""The policy's JSON Schema, for editors: the shape from the pydantic models, the options from the metrics."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from fidelity_gate import registry
+from fidelity_gate.policy.schema import ZOO, PolicyBlock
+from fidelity_gate.policy.targets import SHIPPED
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+Schema = dict[str, Any]
+
+
+def schema_text() -> str:
+    """Return the JSON Schema of a policy, with every metric and source that is installed."""
+    schema: Schema = {"$schema": DIALECT, **PolicyBlock.model_json_schema(by_alias=True)}
+    _allow_bare(schema["properties"], schema["$defs"])
+    _name_plugs(schema["$defs"])
+    _tidy(schema)
+    return json.dumps(schema, indent=2, ensure_ascii=True, allow_nan=False) + "\n"
+
+
+def _tidy(value: Any) -> None:  # noqa: ANN401  (JSON)
+    """Take out null, because a key without a value is refused, and the titles that only repeat the keys."""
+    if isinstance(value, dict):
+        _tidy_block(value)
+    for item in list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _tidy(item)
+
+
+def _tidy_block(block: Schema) -> None:
+    if block.get("default", ...) is None:
+        del block["default"]
+    if isinstance(block.get("title"), str):
+        del block["title"]
+    members = [member for member in block.pop("anyOf", ()) if member != {"type": "null"}]
+    block.update(members[0] if len(members) == 1 else {"anyOf": members} if members else {})
+
+
+def _allow_bare(properties: Schema, definitions: Schema) -> None:
+    """Allow the short forms: a path or a name as a bare string instead of a block; and close the mappings of names."""
+    path, zoo, shipped = {"type": "string"}, {"type": "string", "pattern": f"^{ZOO}"}, {"enum": sorted(SHIPPED)}
+    sources = definitions["InputsBlock"]["properties"]
+    candidates, targets = (_not_null(properties[key]) for key in ("candidates", "targets"))
+    properties["reference"] = _or_text(properties["reference"], path)
+    properties["inputs"] = _or_text(properties["inputs"], zoo)
+    sources["calibration"] = _or_text(sources["calibration"], zoo)
+    targets["items"] = _or_text(targets["items"], shipped)
+    names = candidates["patternProperties"]
+    for pattern, block in names.items():
+        names[pattern] = _or_text(block, path)
+    candidates["additionalProperties"] = properties["checks"]["additionalProperties"] = False
+
+
+def _not_null(block: Schema) -> Schema:
+    found: Schema = next(member for member in block["anyOf"] if member != {"type": "null"})
+    return found
+
+
+def _or_text(block: Schema, text: Schema) -> Schema:
+    described: Schema = {key: block.pop(key) for key in ("description", "default") if key in block}
+    return {**described, "anyOf": [text, *block.get("anyOf", [block])]}
+
+
+def _name_plugs(definitions: Schema) -> None:
+    """List the metrics with their options, and the sources of probes."""
+    metrics = registry.table_of("metrics")
+    check = definitions["CheckBlock"]
+    check["properties"]["metric"]["enum"] = list(metrics)
+    check["allOf"] = [_options_of(name) for name in metrics]
+    sources = [*registry.table_of("inputs"), "zoo"]
+    for block in ("InputsBlock", "SourceBlock"):
+        definitions[block]["properties"]["use"]["enum"] = sources
+    for block in ("ReferenceBlock", "CandidateBlock"):
+        definitions[block]["properties"]["use"]["enum"] = list(registry.table_of("models"))
+
+
+def _options_of(name: str) -> Schema:
+    """Return the rule that a check of this metric has these options, and an aggregate or none."""
+    plug = registry.find("metrics", name)
+    options = {key: TypeAdapter(kind).json_schema() for key, kind in registry.option_types(plug).items()}
+    block = {
+        "description": inspect.getdoc(plug) or name,
+        "type": "object",
+        "properties": options,
+        "additionalProperties": False,
+    }
+    then: Schema = {"properties": {"options": block}}
+    if plug.per_probe:
+        then["required"] = ["aggregate"]
+    else:
+        then["properties"]["aggregate"] = False
+    return {"if": {"properties": {"metric": {"const": name}}, "required": ["metric"]}, "then": then}
