@@ -36,11 +36,13 @@ def bitsandbytes_module(where: str = "") -> Any:  # noqa: ANN401  (the library)
     Raises:
         NotMeasured: it is not installed, or does not load.
     """
-    if "bitsandbytes" in sys.modules:
-        return sys.modules["bitsandbytes"]
     # Odd widths go through torch.compile, which takes seconds, or a compiler that is not there.
     os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it warns of kernels it could not download
+    logging.getLogger("bitsandbytes").setLevel(
+        logging.ERROR
+    )  # it warns at every product in fp16
+    if "bitsandbytes" in sys.modules:
+        return sys.modules["bitsandbytes"]
     silence = io.StringIO()
     try:
         with _without_kernels(), contextlib.redirect_stdout(silence), contextlib.redirect_stderr(silence):

@@ -9,9 +9,9 @@ from fidelity_gate import registry
 from fidelity_gate.artifact import decode, is_artifact
 from fidelity_gate.errors import ModelRefused
 from fidelity_gate.files import read_file
+from fidelity_gate.heavy import torch_module
 from fidelity_gate.models.choosing import ROOM, refuse_misfits
 from fidelity_gate.models.state import LARGEST_FILE
-from fidelity_gate.models.torch_import import torch_module
 from fidelity_gate.quantized import dense_of, fact_of
 from fidelity_gate.records import ModelFacts, Role
 

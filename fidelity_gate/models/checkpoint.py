@@ -10,11 +10,11 @@ import numpy as np
 from fidelity_gate.artifact import is_artifact
 from fidelity_gate.errors import ModelRefused
 from fidelity_gate.files import sha256_hex
+from fidelity_gate.heavy import torch_module
 from fidelity_gate.models.choosing import choose_family
 from fidelity_gate.models.layouts import stripped
 from fidelity_gate.models.sidecars import sources_of
 from fidelity_gate.models.state import State, is_safetensors, is_torch, read_state, refuse_not_finite
-from fidelity_gate.models.torch_import import torch_module
 from fidelity_gate.records import ModelFacts, Role, TensorFact
 
 if TYPE_CHECKING:

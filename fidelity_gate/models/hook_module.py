@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from fidelity_gate.errors import GateError, ModelRefused
 from fidelity_gate.files import read_file
+from fidelity_gate.heavy import torch_module
 from fidelity_gate.models.hook_run import submodule
 from fidelity_gate.models.layouts import stripped
-from fidelity_gate.models.torch_import import torch_module
 from fidelity_gate.records import Role, TensorFact
 
 if TYPE_CHECKING:

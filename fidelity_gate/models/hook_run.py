@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fidelity_gate.errors import GateError, ModelRefused
+from fidelity_gate.heavy import torch_module
 from fidelity_gate.models.handoff import Handoff, Returned, Unwound
 from fidelity_gate.models.hook_options import FORWARD_OUTPUT
 from fidelity_gate.models.hook_pass import Noise, Pass
-from fidelity_gate.models.torch_import import torch_module
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 from fidelity_gate.errors import ModelRefused
 from fidelity_gate.files import sha256_hex
+from fidelity_gate.heavy import torch_module
 from fidelity_gate.models import hook_module
 from fidelity_gate.models.hook_options import plan_of
 from fidelity_gate.models.hook_run import HookedRecursion
 from fidelity_gate.models.hook_weights import read_weights
-from fidelity_gate.models.torch_import import torch_module
 from fidelity_gate.records import ModelFacts
 
 if TYPE_CHECKING:

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib
-import io
-import logging
-import os
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fidelity_gate.errors import NotMeasured
-from fidelity_gate.models.torch_import import torch_module
+from fidelity_gate.heavy import bitsandbytes_module, torch_module
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
     from fidelity_gate.records import StoredTensor, Tensor
@@ -64,43 +56,6 @@ def matrix_of(stored: StoredTensor, where: str) -> Int8Matrix:
     matrix = Int8Matrix(layer.eval(), (rows, columns))
     _refuse_wrong_arithmetic(matrix, stored, threshold, where)
     return matrix
-
-
-def bitsandbytes_module(where: str = "") -> Any:  # noqa: ANN401  (the library)
-    """Return bitsandbytes, imported without its chatter and without leave to download code.
-
-    Raises:
-        NotMeasured: it is not installed, or does not load.
-    """
-    # Odd widths go through torch.compile, which takes seconds or a compiler that is not there.
-    os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it warns at every product that fp16 is used
-    if "bitsandbytes" in sys.modules:
-        return sys.modules["bitsandbytes"]
-    try:
-        with (
-            _no_kernel_downloads(),
-            contextlib.redirect_stdout(io.StringIO()),
-            contextlib.redirect_stderr(io.StringIO()),
-        ):
-            return importlib.import_module("bitsandbytes")
-    except ImportError as error:
-        hint = "pip install 'fidelity-gate[torch]'"
-        raise NotMeasured("needs bitsandbytes, which is not installed", where=where, hint=hint) from error
-
-
-@contextlib.contextmanager
-def _no_kernel_downloads() -> Iterator[None]:
-    """Hide the package `kernels`, with which bitsandbytes would fetch code from the network when it is imported."""
-    hidden = sys.modules.get("kernels")
-    sys.modules["kernels"] = None  # type: ignore[assignment]  # Python's own way of saying "there is none"
-    try:
-        yield
-    finally:
-        if hidden is None:
-            del sys.modules["kernels"]
-        else:
-            sys.modules["kernels"] = hidden
 
 
 def _refuse_wrong_arithmetic(matrix: Int8Matrix, stored: StoredTensor, threshold: float, where: str) -> None:
