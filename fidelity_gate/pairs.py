@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fidelity_gate.arrays import Numbers
-    from fidelity_gate.records import Probes, StepState, Tensor
+    from fidelity_gate.records import Probes, StepState
 
 
 class Side:
@@ -55,9 +55,9 @@ class Side:
         """Return the decoded answers: (B, S)."""
         return self._once("answers", "", lambda: arrays.choices(_there(self.state.logits)))
 
-    def halts(self) -> NDArray[np.bool_]:
-        """Return whether the model would halt here: (B,). Halting must beat continuing."""
-        return self._once("halts", "", lambda: _halting(_there(self.state.halt)))
+    def halting(self) -> Numbers:
+        """Return the halting logits: (B, 2), halt and continue."""
+        return self._once("halting", "", lambda: arrays.host64(_there(self.state.halt)))
 
     def _once(self, what: str, stream: str, compute: Callable[[], NDArray[Any]]) -> NDArray[Any]:
         key = (what, stream)
@@ -102,11 +102,6 @@ def _turn(side: Side, stream: str) -> Numbers:
     products = arrays.token_products(earlier.state.carry[stream], side.state.carry[stream])
     cosines = arrays.token_cosines(products, earlier.squares(stream), side.squares(stream))
     return np.asarray(cosines.mean(axis=1))
-
-
-def _halting(halt: Tensor) -> NDArray[np.bool_]:
-    decision = arrays.host64(halt)  # (B, 2): halt, continue
-    return np.asarray(decision[:, 0] > decision[:, 1])
 
 
 def _there(value: Any) -> Any:  # noqa: ANN401

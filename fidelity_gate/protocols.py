@@ -160,8 +160,8 @@ class Side(Protocol):
     def answers(self) -> NDArray[np.int64]:
         """Return the decoded answers: (B, S). Needs `state.logits`."""
 
-    def halts(self) -> NDArray[np.bool_]:
-        """Return whether the model would halt here: (B,). Needs `state.halt`."""
+    def halting(self) -> NDArray[np.float64]:
+        """Return the halting logits: (B, 2), halt and continue. Needs `state.halt`."""
 
 
 class Pair(Protocol):

@@ -211,6 +211,9 @@ def test_halting_agrees_where_both_halt_or_neither_does():
     found = measure("halt_agreement", ours, theirs)
     assert found.values == (1.0, 0.5, 0.5)
     assert measure("halt_agreement", ours, theirs, at="last").values == (1.0, 1.0, 0.0)
+    unsure = [replace(state, halt=np.array([[-1.0, -5.0]] * B)) for state in ours]  # above an untrained logit, below 0
+    assert measure("halt_agreement", ours, unsure, at="last").values == (0.0, 1.0, 1.0)
+    assert measure("halt_agreement", ours, unsure, at="last", rule="above-continue").values == (1.0, 0.0, 0.0)
     with pytest.raises(NotMeasured, match="no halting head"):
         measure("halt_agreement", states(2, 1), states(2, 1))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
@@ -13,8 +14,9 @@ from fidelity_gate.metrics.series import SeriesAccumulator, When, check_when
 from fidelity_gate.records import Depth, Direction, Evidence
 
 if TYPE_CHECKING:
+    from fidelity_gate.metrics.cells import Mask
     from fidelity_gate.metrics.series import Numbers
-    from fidelity_gate.protocols import Pair
+    from fidelity_gate.protocols import Pair, Side
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +56,12 @@ class HaltAgreement:
 
     Attributes:
         at: "mean" over the steps, "last" (each model's own last step), "worst", or a step, from 1.
+        rule: when a model halts. "positive": its halting logit is above 0 (TRM, which does not train the other one);
+            "above-continue": it is above the continuing logit (HRM).
     """
 
     at: Literal["mean", "last", "worst"] | int = "mean"
+    rule: Literal["positive", "above-continue"] = "positive"
 
     unit: ClassVar[str] = "fraction"
     direction: ClassVar[Direction] = Direction.HIGHER
@@ -72,7 +77,7 @@ class HaltAgreement:
 
     def accumulator(self, depth: Depth) -> SeriesAccumulator:
         """Return a fresh accumulator for one candidate."""
-        return SeriesAccumulator(_same_halts, self.at, self.direction)
+        return SeriesAccumulator(partial(_same_halts, rule=self.rule), self.at, self.direction)
 
 
 def _agreeing(pair: Pair) -> Numbers:
@@ -84,7 +89,12 @@ def _agreeing_puzzles(pair: Pair) -> Numbers:
     return np.asarray(_agreeing(pair) == 1, dtype=np.float64)
 
 
-def _same_halts(pair: Pair) -> Numbers:
+def _same_halts(pair: Pair, *, rule: str) -> Numbers:
     if pair.reference.state.halt is None:
         raise NotMeasured("the models have no halting head")
-    return np.asarray(pair.reference.halts() == pair.candidate.halts(), dtype=np.float64)
+    return np.asarray(_halts(pair.reference, rule) == _halts(pair.candidate, rule), dtype=np.float64)
+
+
+def _halts(side: Side, rule: str) -> Mask:
+    logits = side.halting()  # (B, 2)
+    return np.asarray(logits[:, 0] > (logits[:, 1] if rule == "above-continue" else 0.0))
