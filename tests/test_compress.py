@@ -25,7 +25,7 @@ from fidelity_gate.errors import GateError, ModelRefused, UsageError
 from fidelity_gate.integers import IntegerScheme, round_trip
 from fidelity_gate.models.families.trm import Trm
 from fidelity_gate.models.opening import open_model
-from fidelity_gate.protocols import Recipe
+from fidelity_gate.protocols import OpenedModel, Recipe
 from fidelity_gate.quantized import dense_of, dense_tensor, fact_of
 from fidelity_gate.records import Artifact, ModelFacts, ModelSpec, Probes, Role, RunSpec
 
@@ -502,6 +502,7 @@ def test_a_fact_that_the_file_lacks_can_be_given(tmp_path: Path, capsys: pytest.
         (["REF", "--recipe", "int4-calibrated", "--calibration", "CAL", "-o", "CAL"], "overwrite the calibration file"),
         (["REF", "--recipe", "int8", "-o", "NOTES"], "no candidate of ours"),
         (["REF", "--recipe", "int8", "-o", "FOLDER"], "is a folder"),
+        (["REF", "--recipe", "int8", "-o", "nowhere/out.safetensors"], "its folder does not exist"),
         (["REF", "--recipe", "int8", "--model", "steps"], "not KEY=VALUE"),
         (["REF", "--recipe", "int8", "--model", "steps=3", "--model", "steps=3"], "given twice"),
         (["REF", "--recipe", "int9"], "did you mean"),
@@ -529,3 +530,48 @@ def test_a_wrong_order_is_refused_and_leaves_every_file_as_it_was(
     assert message in captured.err
     assert captured.out == ""
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+# ---------------------------------------------------------------- a real checkpoint that nobody here trained
+
+
+def grid_probes(file: Path, count: int) -> Probes:
+    """Shortest paths in a 4x4 grid: 16 nodes (0, or 1 for an end) and 24 edges (2 removed, 3 there)."""
+    rows = []
+    for line in file.read_text().split()[:count]:
+        removed, ends = ([int(number) for number in part.split("-")] for part in line.split(",")[:2])
+        nodes, edges = [0] * 16, [3] * 24
+        for end in ends:
+            nodes[end] = 1
+        for edge in removed:
+            edges[edge] = 2
+        rows.append(nodes + edges)
+    inputs = np.array(rows, dtype=np.int32)
+    return Probes(inputs, None, np.zeros(len(rows), np.int32), "", str(file))
+
+
+@pytest.mark.shared_models
+def test_on_a_trained_transformer_fidelity_falls_in_the_order_of_the_ladder(shared: Path, tmp_path: Path) -> None:
+    import torch
+
+    folder = shared / "models" / "recurrent-transformer-sp4x4"
+    if not folder.is_dir():
+        pytest.skip("no recurrent transformer beside the project")
+    batch = grid_probes(folder / "4x4_1610.data", 16)
+    reference = open_model(ModelSpec("reference", str(folder / "sp4x4_base.pt"), (("num_heads", 4),)))
+
+    def last_carry(model: OpenedModel) -> torch.Tensor:
+        *_, last = model.load(RunSpec()).run(batch, reference.facts.depth)
+        (stream,) = last.carry.values()
+        return stream.double()
+
+    wanted = last_carry(reference)
+    fidelity = {}
+    for recipe in ("int8", "int4-calibrated", "int4-naive", "int2"):
+        path = written(tmp_path, parse_recipe(recipe).compress(reference, None), f"{recipe}.safetensors")
+        found = last_carry(open_model(ModelSpec("candidate", path)))
+        fidelity[recipe] = float(torch.nn.functional.cosine_similarity(found, wanted, dim=-1).mean())
+    assert fidelity["int8"] > 0.999
+    assert 0.99 < fidelity["int4-calibrated"] < fidelity["int8"]
+    assert 0.95 < fidelity["int4-naive"] < fidelity["int4-calibrated"]
+    assert fidelity["int2"] < 0.6

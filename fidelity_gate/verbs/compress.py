@@ -167,6 +167,8 @@ def _refuse_target(target: str, reference: str, calibration: str | None) -> None
             raise UsageError(f"would overwrite {what}", where=target, field="-o", hint="name another file")
     if Path(target).is_dir():
         raise UsageError("is a folder", where=target, field="-o", hint="name the file in it")
+    if not Path(target).parent.is_dir():  # told now, not after minutes of calibration
+        raise UsageError("its folder does not exist", where=target, field="-o", hint="make it first")
     if Path(target).exists() and not _is_candidate(target):
         raise UsageError("exists, and is no candidate of ours", where=target, field="-o", hint="name another file")
 
