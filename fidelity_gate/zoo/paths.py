@@ -1,0 +1,63 @@
+"""`zoo:NAME` and `zoo:NAME/evaluation` as paths, wherever a policy or a command line names a file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from fidelity_gate.errors import UsageError
+from fidelity_gate.zoo.catalog import entry
+
+if TYPE_CHECKING:
+    from fidelity_gate.records import InputsSpec, ModelSpec, Policy, Scalar
+
+PREFIX = "zoo:"
+ROWS = ("evaluation", "calibration")
+
+
+def is_zoo(path: object) -> bool:
+    """Return whether a path is one into the zoo."""
+    return isinstance(path, str) and path.startswith(PREFIX)
+
+
+def located(path: str) -> str:
+    """Return the file that `zoo:NAME[/evaluation|/calibration]` stands for, and every other path as it is.
+
+    Raises:
+        UsageError: no model has this name, or it has no such rows.
+    """
+    if not is_zoo(path):
+        return path
+    name, slash, rows = path.removeprefix(PREFIX).partition("/")
+    found = entry(name)
+    if not slash:
+        return str(found.weights)
+    if rows not in ROWS:
+        raise UsageError(f"a zoo model has no rows '{rows}'", where=path, hint=f"zoo:{name}/{' or '.join(ROWS)}")
+    return str(getattr(found, rows))
+
+
+def resolve(policy: Policy) -> Policy:
+    """Return the policy with every path into the zoo replaced by the file's own.
+
+    Raises:
+        UsageError: no model has one of the names.
+    """
+    return replace(
+        policy,
+        reference=_model(policy.reference),
+        candidates=tuple(map(_model, policy.candidates)),
+        inputs=_rows(policy.inputs),
+        calibration=_rows(policy.calibration) if policy.calibration else None,
+    )
+
+
+def _model(spec: ModelSpec) -> ModelSpec:
+    return replace(spec, path=located(spec.path))
+
+
+def _rows(spec: InputsSpec) -> InputsSpec:
+    options: tuple[tuple[str, Scalar], ...] = tuple(
+        (key, located(value) if isinstance(value, str) else value) for key, value in spec.options
+    )
+    return replace(spec, options=options)
