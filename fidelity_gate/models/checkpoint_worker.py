@@ -31,6 +31,7 @@ LONGEST_NAME = 300
 MOST_GROWTH = 4
 SLACK_BYTES = 1 << 20
 REAL_DTYPES = ("float32", "float16", "bfloat16", "float64", "int8", "int16", "int32", "int64", "uint8", "bool")
+_INVENTED = "a tensor claims more values than are stored for it"
 _SAVE_AGAIN = "save the weights alone: torch.save(model.state_dict(), PATH)"
 _GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
 
@@ -127,7 +128,7 @@ def _repeats(tensor: Any) -> bool:  # noqa: ANN401  (torch is imported lazily)
 
 
 def _refuse_invented(storages: tuple[int, ...], path: Path) -> None:
-    """Refuse storages that the file does not hold: torch enlarges one that is too small, with whatever is in memory."""
+    """Refuse storages that the file does not hold: old torch enlarges a small one by whatever is in memory."""
     kept: Counter[int] = Counter()
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
@@ -136,16 +137,18 @@ def _refuse_invented(storages: tuple[int, ...], path: Path) -> None:
     else:
         invented = sum(storages) > path.stat().st_size
     if invented:
-        raise UnsafeContent("a tensor claims more values than are stored for it", hint=_SAVE_AGAIN)
+        raise UnsafeContent(_INVENTED, hint=_SAVE_AGAIN)
 
 
 def _told(path: Path, error: Exception) -> GateError:
     message = str(error)
     if "TorchScript" in message:
         return UnsafeContent("is a TorchScript archive, which holds code", hint=_SAVE_AGAIN)
-    if "Unsupported" in message:  # class, global, operand: what weights_only keeps out
+    if "unsupported" in message.lower():  # class, global, operand: what weights_only keeps out
         named = _GLOBAL.search(message)
         return UnsafeContent(f"holds more than plain tensors: {named.group(1) if named else 'code'}", hint=_SAVE_AGAIN)
+    if "resize storage" in message:
+        return UnsafeContent(_INVENTED, hint=_SAVE_AGAIN)
     if path.read_bytes()[:2] == b"PK":
         return ModelRefused("is a truncated or damaged zip archive, or not PyTorch's", hint="copy or download it again")
     return ModelRefused("is damaged, or is no PyTorch checkpoint", hint="copy or download it again")

@@ -37,7 +37,8 @@ def replaced(output: Any, select: tuple[str, ...], value: Tensor, field: str) ->
     part, rest = select[0], select[1:]
     inner = replaced(_child(output, part, field), rest, value, field)
     if isinstance(output, tuple):
-        items = (inner if index == int(part) else item for index, item in enumerate(output))
+        at = _index(output, part) % len(output)
+        items = (inner if index == at else item for index, item in enumerate(output))
         return type(output)._make(items) if hasattr(output, "_make") else tuple(items)
     changed = copy.copy(output)
     if isinstance(changed, list):
@@ -73,16 +74,21 @@ def as_before(tokens: Tensor, like: Tensor, *, batch_axis: int, feature_axis: in
 def _child(value: Any, part: str, field: str) -> Any:  # noqa: ANN401
     try:
         if isinstance(value, tuple | list):
-            return value[int(part)]
+            return value[_index(value, part)]
         return value[part] if isinstance(value, Mapping) else getattr(value, part)
     except (LookupError, ValueError, AttributeError) as error:
         what = f"returns a {type(value).__name__} that has no '{part}'"
         raise ModelRefused(what, field=field, hint=f"it has: {_example(value)}") from error
 
 
+def _index(items: Any, part: str) -> int:  # noqa: ANN401
+    """Return an index of a tuple or a list, which named tuples also know by name."""
+    return items._fields.index(part) if part in getattr(items, "_fields", ()) else int(part)
+
+
 def _example(value: Any) -> str:  # noqa: ANN401
     """Return where a tensor could be in a value, for a hint."""
     if isinstance(value, tuple | list):
-        return ", ".join(map(str, range(len(value))))
+        return ", ".join(getattr(value, "_fields", None) or map(str, range(len(value))))
     names = value if isinstance(value, Mapping) else getattr(value, "__dict__", {})
     return ", ".join(sorted(str(name) for name in names if not str(name).startswith("_"))[:6]) or "nothing"
