@@ -34,7 +34,7 @@ from fidelity_gate.errors import WORST_FIRST, ExitCode
 from fidelity_gate.matching import indexed, key_of, pairs, refuse_other_run, refuse_unsound
 from fidelity_gate.records import CheckResult, MeasureStatus, Outcome, Severity, Verdict
 from fidelity_gate.units import format_against
-from fidelity_gate.wording import comparison, subject
+from fidelity_gate.wording import comparison, headline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -116,9 +116,7 @@ def _reason(counted: list[CheckResult], met: int, code: ExitCode) -> str:
     first = next((result for result in counted if BLOCKING.get(result.outcome) is code), None)
     if first is None:
         return "the policy requires nothing, so nothing can pass"
-    told = f" ({first.reason})" if first.reason else ""
-    said = f"{first.check.id} {subject(first.candidate, first.check.target)}".rstrip()
-    return f"{met} of {len(counted)} required checks are met; {said}: {first.outcome.value}{told}"
+    return f"{met} of {len(counted)} required checks are met; {headline(first)}"
 
 
 # ---------------------------------------------------------------- one check, one candidate
@@ -252,10 +250,11 @@ def _told(case: _Case, outcome: Outcome, *, observed: float | None = None, reaso
     """Return the result; at severity "warn" a miss of any kind warns and says which kind it was."""
     check, measurement = case.check, case.measurement
     if check.severity is Severity.WARN and outcome is not Outcome.PASS:
-        reason = f"{outcome.value}: {reason}" if reason else ""
+        reason = f"{outcome.value.replace('-', ' ')}: {reason}" if reason else ""
         outcome = Outcome.WARN
     if measurement is None or observed is None:
-        return CheckResult(check, case.candidate, outcome, reason=reason)
+        unit = measurement.unit if measurement is not None else ""
+        return CheckResult(check, case.candidate, outcome, unit, reason=reason)
     inside = margin(observed, check.bound)
     return CheckResult(
         check=check,

@@ -11,6 +11,9 @@ from fidelity_gate.units import format_against, format_exact, format_value
 if TYPE_CHECKING:
     from fidelity_gate.records import Bound, CheckResult, Report
 
+# Their reasons already say what kind they are.
+SPEAK_FOR_THEMSELVES = (Outcome.WARN, Outcome.OFF, Outcome.WAIVED)
+
 
 def subject(candidate: str, target: str) -> str:
     """Return `int4@soc-8mb`, or the part of it that there is."""
@@ -31,12 +34,12 @@ def requirement(bound: Bound, unit: str) -> str:
 
 
 def comparison(observed: float, bound: Bound, unit: str) -> str:
-    """Return `0.9410 < 0.97`: the observation against the end of the bound that it is nearest to, or beyond."""
+    """Return `0.9410 < 0.97`: or `0.9810, required >= 0.97` where the bound is met."""
     if bound.minimum is not None and observed < bound.minimum:
         return " < ".join(format_against(observed, bound.minimum, unit))
     if bound.maximum is not None and observed > bound.maximum:
         return " > ".join(format_against(observed, bound.maximum, unit))
-    return f"{figure(observed, bound, unit)} ({requirement(bound, unit)})"
+    return f"{figure(observed, bound, unit)}, required {requirement(bound, unit)}"
 
 
 def headline(result: CheckResult) -> str:
@@ -47,16 +50,12 @@ def headline(result: CheckResult) -> str:
 
 def what_happened(result: CheckResult) -> str:
     """Return the comparison where there was one, and the reason where there was none."""
-    compared = ""
-    if result.observed is not None and result.outcome is not Outcome.INCONCLUSIVE:
-        compared = comparison(result.observed, result.check.bound, result.unit)
-    if not result.reason:
-        return compared or result.outcome.value
-    plain = result.outcome.value.replace("-", " ")
-    told = (
-        result.reason if result.outcome in (Outcome.WARN, Outcome.OFF, Outcome.WAIVED) else f"{plain}: {result.reason}"
-    )
-    return f"{compared}; {told}" if compared else told
+    if result.reason:
+        plain = result.outcome.value.replace("-", " ")
+        return result.reason if result.outcome in SPEAK_FOR_THEMSELVES else f"{plain}: {result.reason}"
+    if result.observed is None:
+        return result.outcome.value
+    return comparison(result.observed, result.check.bound, result.unit)
 
 
 def blocks(report: Report) -> bool:

@@ -68,7 +68,7 @@ def test_a_missed_check_fails_with_exit_code_1_and_is_named() -> None:
     verdict = judge(policy(FIDELITY, replace(FIDELITY, id="other")), measured(measurement((0.5, 0.9))))
 
     assert (verdict.passed, verdict.exit_code, verdict.met, verdict.required) == (False, 1, 0, 2)
-    assert verdict.reason == "0 of 2 required checks are met; carry-fidelity int8: fail"
+    assert verdict.reason == "0 of 2 required checks are met; carry-fidelity int8: 0.7000 < 0.97"
     assert verdict.results[0].margin == pytest.approx(-0.27)
     assert verdict.results[0].unit == ""
 
@@ -256,7 +256,7 @@ def test_a_check_nobody_measured_is_not_measured() -> None:
     assert verdict.exit_code == ExitCode.UNDECIDED
     assert only(verdict).outcome is Outcome.NOT_MEASURED
     assert only(verdict).reason == "carry_fidelity was not measured with these options"
-    assert "carry-fidelity int8: not-measured (carry_fidelity was not measured" in verdict.reason
+    assert "carry-fidelity int8: not measured: carry_fidelity was not measured" in verdict.reason
 
 
 def test_the_reason_of_a_failed_measurement_is_passed_on() -> None:
@@ -408,7 +408,7 @@ def test_a_warning_that_could_not_be_judged_says_so() -> None:
     result = judge(policy(FIDELITY, warn), measured()).results[1]
 
     assert result.outcome is Outcome.WARN
-    assert result.reason == "not-measured: halt_agreement was not measured with these options"
+    assert result.reason == "not measured: halt_agreement was not measured with these options"
 
 
 def test_a_met_warning_passes_but_does_not_count() -> None:
@@ -469,7 +469,7 @@ def test_the_reason_names_the_first_check_with_the_worst_explanation() -> None:
     )
 
     assert conclude(policy(), results).reason == "1 of 4 required checks are met; b int4@soc-8mb: fail"
-    assert conclude(policy(), results[:1]).reason.endswith("a int8: not-measured (no labels)")
+    assert conclude(policy(), results[:1]).reason.endswith("a int8: not measured: no labels")
 
 
 # ---------------------------------------------------------------- who a check is for
@@ -503,7 +503,7 @@ def test_a_check_for_nobody_is_refused_and_does_not_vanish() -> None:
     assert (verdict.exit_code, verdict.required) == (ExitCode.REFUSED, 2)
     assert verdict.results[1].candidate == ""
     assert verdict.results[1].reason == "the check applies to no candidate"
-    assert verdict.reason.endswith("fits @soc-8mb: refused (the check applies to no candidate)")
+    assert verdict.reason.endswith("fits @soc-8mb: refused: the check applies to no candidate")
 
 
 def test_a_candidate_of_whom_nothing_is_required_is_refused() -> None:

@@ -32,6 +32,10 @@ ORDER = (
 STYLES = {Outcome.PASS: "green", Outcome.WARN: "yellow", Outcome.WAIVED: "yellow"}  # anything else blocks: red
 BARS = "▁▂▃▄▅▆▇█"
 CURVE_METRIC = "carry_fidelity"
+COLUMNS = ("check", "candidate", "observed", "required", "margin", "worst probe")
+NAMES = (0, 1)
+NAME_WIDTH = 24  # a name up to here is not folded to save room, where there is some
+ROOMY = 105
 NAME_LIMIT = 60
 LINE_LIMIT = 400
 
@@ -62,7 +66,7 @@ class Terminal:
             legacy_windows=False,
         )
         self._print(console, report)
-        return out.getvalue()
+        return "".join(f"{line.rstrip()}\n" for line in out.getvalue().splitlines())
 
     def _print(self, console: Console, report: Report) -> None:
         results = sorted((r for r in report.verdict.results if r.outcome is not Outcome.OFF), key=_rank)
@@ -82,16 +86,16 @@ class Terminal:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(box=box.SIMPLE_HEAD if self.unicode else box.ASCII, pad_edge=False)
-        for name, justify in (("check", "left"), ("candidate", "left"), ("observed", "right"), ("required", "left")):
-            table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]  # a Literal
-        table.add_column("margin", justify="right")
-        table.add_column("worst probe", justify="right")
-        table.add_column("verdict", no_wrap=True)
-        for result in results:
+        table = Table(box=box.SIMPLE_HEAD if self.unicode else box.ASCII, pad_edge=False, header_style="")
+        table.add_column("verdict", no_wrap=True, min_width=max(len(outcome.value) for outcome in ORDER))
+        rows = [_cells(result) for result in results]
+        for index, name in enumerate(COLUMNS):
+            widest = max(len(row[index]) for row in rows)
+            at_least = min(widest, NAME_WIDTH) if index in NAMES and self.width >= ROOMY else None
+            table.add_column(name, justify="left" if index in NAMES else "right", overflow="fold", min_width=at_least)
+        for row, result in zip(rows, results, strict=True):
             style = STYLES.get(result.outcome, "red")
-            cells = [Text(cell) for cell in _cells(result)]
-            table.add_row(*cells, Text(result.outcome.value, style=style))
+            table.add_row(Text(result.outcome.value, style=style), *(Text(cell) for cell in row))
         return table
 
     def _evidence(self, report: Report) -> list[str]:
@@ -113,8 +117,8 @@ class Terminal:
     def _curve_text(self, curve: Measurement, low: float) -> str:
         first, last = curve.curve[0], curve.curve[-1]
         bars = "".join(_bar(point.mean, low) for point in curve.curve) if self.unicode else "..."
-        ends = [f"{format_value(point.mean, curve.unit)} at step {point.step}" for point in (first, last)]
-        return f"{ends[0]} {bars} {ends[1]}"
+        ends = [format_value(point.mean, curve.unit) for point in (first, last)]
+        return f"{ends[0]} {bars} {ends[1]} (step {first.step} to {last.step})"
 
 
 def _rank(result: CheckResult) -> int:
@@ -151,15 +155,28 @@ def _cells(result: CheckResult) -> tuple[str, ...]:
         observed = figure(result.observed, bound, result.unit)
     if result.margin is not None:
         sign = "-" if result.margin < 0 else "+"
-        margin = sign + format_value(abs(result.margin), result.unit)
+        margin = sign + format_value(abs(result.margin), result.unit).partition(" (")[0]
     return (
         printable(result.check.id, NAME_LIMIT),
         printable(subject(result.candidate, result.check.target), NAME_LIMIT),
-        observed,
-        requirement(bound, result.unit),
+        _stacked(observed),
+        _stacked(_required(result)),
         margin,
-        "" if result.worst_probe is None else str(result.worst_probe),
+        "" if result.worst_probe is None else f"#{result.worst_probe}",
     )
+
+
+def _required(result: CheckResult) -> str:
+    """Return the requirement; where nothing was measured the unit is not known, but the author's words are."""
+    bound = result.check.bound
+    if result.observed is None and not result.unit and bound.text:
+        return printable(bound.text, NAME_LIMIT)
+    return requirement(bound, result.unit)
+
+
+def _stacked(text: str) -> str:
+    """Return `8 MiB (8.389 MB)` on two lines, so that the table stays narrow."""
+    return text.replace(" (", "\n(").replace(" and ", "\n")
 
 
 def _floor_lines(floor: NoiseFloor | None, policy: Policy | None) -> list[str]:

@@ -6,7 +6,7 @@ import click
 
 from fidelity_gate import measurements_file
 from fidelity_gate.verbs.orders import Desk, parse_orders
-from fidelity_gate.verbs.stages import judged, prepare
+from fidelity_gate.verbs.stages import judged, prepare_for
 
 EPILOG = """\b
 Examples:
@@ -25,5 +25,6 @@ def judge(*, measurements: str, policy: str, reports: tuple[str, ...]) -> int:
     """Judge the file MEASUREMENTS against a policy, in well under a second."""
     orders = parse_orders(reports, keep=(measurements, policy))
     with Desk(orders) as desk:
-        desk.policy = prepare(policy, reference=None, candidates=(), inputs=None)
-        return desk.close(judged(desk.policy, measurements_file.read(measurements)))
+        measured = measurements_file.read(measurements)
+        desk.policy = prepare_for(policy, measured)
+        return desk.close(judged(desk.policy, measured))

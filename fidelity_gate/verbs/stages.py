@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from fidelity_gate.errors import UsageError
-from fidelity_gate.records import Report
+from fidelity_gate.errors import PolicyError, UsageError
+from fidelity_gate.files import read_file
+from fidelity_gate.records import ModelSpec, Report
 from fidelity_gate.verbs.orders import now
 
 if TYPE_CHECKING:
@@ -31,6 +33,27 @@ def prepare(path: str, *, reference: str | None, candidates: tuple[str, ...], in
     from fidelity_gate.zoo import catalog
 
     return catalog.resolve(policy)
+
+
+def prepare_for(path: str, measured: MeasurementSet) -> Policy:
+    """Return the policy to judge saved measurements by; what it leaves to the command line is what was measured.
+
+    Raises:
+        PolicyError: the policy is wrong.
+    """
+    from fidelity_gate.policy.loading import examine
+    from fidelity_gate.policy.yaml_reader import LIMIT_BYTES
+
+    examined = examine(read_file(path, limit_bytes=LIMIT_BYTES, kind=PolicyError).data, path)
+    if examined.policy is None:
+        raise next(iter(examined.problems), PolicyError("cannot be used", where=path))
+    policy = examined.policy
+    if not policy.reference.path:
+        policy = replace(policy, reference=replace(policy.reference, path=measured.reference.facts.path))
+    if not policy.candidates:
+        found = tuple(ModelSpec(record.name, record.facts.path) for record in measured.candidates)
+        policy = replace(policy, candidates=found)
+    return policy
 
 
 def measure(policy: Policy, *, allow_code: bool) -> MeasurementSet:
