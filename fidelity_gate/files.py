@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import errno
 import hashlib
@@ -10,12 +11,12 @@ import secrets
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
 from fidelity_gate.errors import GateError, Refused, ReportNotWritten, UnsafeContent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 HEAD_BYTES = 4096
 _LFS = b"version https://git-lfs"
@@ -139,15 +140,33 @@ def write_atomically(path: str | Path, data: bytes | str) -> None:
     Raises:
         ReportNotWritten: for whatever reason: no folder, no permission, disk full, not a regular file.
     """
-    target = Path(path)
     try:
         content = data.encode("utf-8") if isinstance(data, str) else data
     except UnicodeEncodeError as error:
-        raise ReportNotWritten("holds a character that UTF-8 cannot write", where=target) from error
+        raise ReportNotWritten("holds a character that UTF-8 cannot write", where=path) from error
+    with writing(path) as handle:
+        handle.write(content)
+
+
+@contextlib.contextmanager
+def writing(path: str | Path) -> Iterator[BinaryIO]:
+    """Write a file piece by piece; it is whole when the block ends, and absent when anything at all goes wrong in it.
+
+    Args:
+        path: a regular file, or nothing yet, in a folder that exists; an older file of that name is gone first.
+
+    Raises:
+        ReportNotWritten: no folder, no permission, disk full, not a regular file.
+    """
+    target = Path(path)
     delete_stale(target)
     temporary = target.parent / f".fidelity-gate-{secrets.token_hex(8)}.part"  # fixed length: any name fits
     try:
-        _write_synced(temporary, content)
+        descriptor = os.open(temporary, _CREATE_FLAGS, 0o666)
+        with os.fdopen(descriptor, "wb") as handle:
+            yield handle
+            handle.flush()
+            os.fsync(handle.fileno())
         temporary.replace(target)
         _sync_folder(target.parent)
     except BaseException as error:
@@ -183,14 +202,6 @@ def _refuse_irregular_target(target: Path) -> None:
     for is_it, what, _ in _NOT_REGULAR:
         if is_it(mode):
             raise ReportNotWritten(what, where=target, hint="name a file")
-
-
-def _write_synced(path: Path, content: bytes) -> None:
-    descriptor = os.open(path, _CREATE_FLAGS, 0o666)
-    with os.fdopen(descriptor, "wb") as handle:
-        handle.write(content)
-        handle.flush()
-        os.fsync(handle.fileno())
 
 
 def _sync_folder(folder: Path) -> None:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from fidelity_gate import arrays
 from fidelity_gate.entrants import Lead, Reading, Rival, Task, Traced
-from fidelity_gate.errors import NotMeasured, Undecided
+from fidelity_gate.errors import ModelRefused, NotMeasured, Undecided
 from fidelity_gate.stepping import Entrant
+from fidelity_gate.vitals import not_finite
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -78,24 +79,26 @@ def trace(
 
 
 def walk(entrant: Entrant, probes: Probes, plan: Plan) -> Iterator[tuple[int, Side]]:
-    """Step one model alone, checked like a reference.
+    """Step one model alone.
 
     Yields:
         The row of the batch's first probe, and the model after a step.
 
     Raises:
-        ModelRefused: the model is not finite, dead, or yields other steps than declared.
+        ModelRefused: the model is not finite, or yields other steps than declared.
     """
-    lead = Lead(entrant)
     for task in _tasks(probes, plan):
-        lead.open(task)
-        for _ in range(entrant.depth.steps):
+        runner = task.runner(entrant)
+        for step in range(1, entrant.depth.steps + 1):
             # Entered step by step: held across a yield, the settings would leak into whoever iterates.
             with arrays.quiet(plan.threads):
-                side = lead.step()
+                side = runner.step()
+                trouble = not_finite(side, task.first_probe)
+                if step == entrant.depth.steps:
+                    runner.finish()
+            if trouble:
+                raise ModelRefused(trouble, field=entrant.name)
             yield task.first_probe, side
-        lead.finish()
-    lead.refuse_dead()
 
 
 def _tasks(probes: Probes, plan: Plan) -> Iterator[Task]:

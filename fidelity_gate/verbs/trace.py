@@ -1,0 +1,129 @@
+"""`fidelity-gate trace`: save the carries of one model for other tools."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from fidelity_gate.errors import UsageError
+from fidelity_gate.files import delete_stale
+from fidelity_gate.records import Depth, RunSpec
+from fidelity_gate.verbs.given_model import given_model
+from fidelity_gate.verbs.orders import refuse_overwriting, write_stdout
+
+if TYPE_CHECKING:
+    from fidelity_gate.protocols import OpenedModel
+    from fidelity_gate.records import Probes
+
+EPILOG = """\b
+Examples:
+  fidelity-gate trace model.safetensors --inputs eval.npz -o carries.safetensors
+  fidelity-gate trace model.safetensors --inputs eval.npz --probes 0:16 --steps 4 -o carries.safetensors
+  fidelity-gate trace 'runs/sudoku/step_5000' --inputs sudoku:count=8,seed=1 --h-cycles 3 --l-cycles 6 --steps 16 \\
+      -o carries.safetensors
+
+The file holds one tensor a stream, (probes, steps, L, D), and the logits and halting logits where the model has them.
+Its metadata names the model and the inputs by digest, and the depth. Without --steps, --h-cycles and --l-cycles the
+model runs as deep as its file declares.
+"""
+_RANGE = re.compile(r"([0-9]{0,9}):([0-9]{0,9})", re.ASCII)
+
+
+@click.command(epilog=EPILOG)
+@click.argument("model")
+@click.option("--inputs", required=True, metavar="INPUTS", help="A file of probes, or SOURCE:key=value,...")
+@click.option("-o", "--output", required=True, metavar="FILE", help="Where the carries go (safetensors).")
+@click.option("--probes", "rows", metavar="A:B", help="Only probes A to B - 1, counted from 0.")
+@click.option("--steps", type=click.IntRange(min=1), help="ACT steps, instead of those the file declares.")
+@click.option("--h-cycles", type=click.IntRange(min=1), help="H cycles of a step, instead of the file's.")
+@click.option("--l-cycles", type=click.IntRange(min=1), help="L cycles of an H cycle, instead of the file's.")
+@click.option("--batch", type=click.IntRange(min=1), default=32, show_default=True, help="Probes at a time.")
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads of torch.")
+@click.option("--model", "pairs", multiple=True, metavar="KEY=VALUE", help="A fact that the file lacks; repeatable.")
+def trace(  # noqa: PLR0913  (one argument an option: click's way)
+    *,
+    model: str,
+    inputs: str,
+    output: str,
+    rows: str | None,
+    steps: int | None,
+    h_cycles: int | None,
+    l_cycles: int | None,
+    batch: int,
+    threads: int,
+    pairs: tuple[str, ...],
+) -> int:
+    """Save the carries of MODEL after every step, for other tools."""
+    from fidelity_gate.inputs.opening import from_path, open_inputs
+    from fidelity_gate.models.opening import open_model
+
+    refuse_overwriting(output, (model, inputs), option="--output")
+    delete_stale(output)
+    with contextlib.redirect_stdout(sys.stderr):  # whatever libraries print does not belong on stdout
+        opened = open_model(given_model(model, pairs, name="model"))
+        depth = chosen_depth(opened.facts.depth, steps, h_cycles, l_cycles)
+        probes = open_inputs(from_path(inputs), ".")
+        start, stop = chosen_rows(rows, len(probes))
+        shapes = _save(opened, depth, probes.rows(start, stop), output, RunSpec(threads=threads, batch=batch))
+    lines = [f"{output}: {stop - start} probes, {depth}"]
+    lines += [f"  {name:<8} {'x'.join(map(str, shape))}" for name, shape in shapes.items()]
+    write_stdout("\n".join(lines) + "\n")
+    return 0
+
+
+def chosen_depth(declared: Depth | None, steps: int | None, h_cycles: int | None, l_cycles: int | None) -> Depth:
+    """Return the declared depth with what the command line says in its place.
+
+    Raises:
+        UsageError: neither the file nor the command line says how deep.
+    """
+    given = {"steps": steps, "h-cycles": h_cycles, "l-cycles": l_cycles}
+    if declared is None and None in given.values():
+        missing = [f"--{name}" for name, value in given.items() if value is None]
+        hint = f"add {' and '.join(missing)}"
+        raise UsageError("the file does not declare how deep the model runs", field="MODEL", hint=hint)
+    base = declared or Depth()
+    return Depth(h_cycles or base.h_cycles, l_cycles or base.l_cycles, steps or base.steps)
+
+
+def chosen_rows(text: str | None, count: int) -> tuple[int, int]:
+    """Return the first row and the one behind the last of `A:B`, either end of which may be left out.
+
+    Raises:
+        UsageError: not A:B, or no such probes.
+    """
+    match = _RANGE.fullmatch(text or ":")
+    if not match:
+        raise UsageError(f"'{text}' is not A:B", field="--probes", hint="0:16 takes the first sixteen")
+    start, stop = int(match[1] or 0), int(match[2] or count)
+    if not 0 <= start < stop <= count:
+        hint = f"there are {count}, counted from 0"
+        raise UsageError(f"there are no probes {start}:{stop}", field="--probes", hint=hint)
+    return start, stop
+
+
+def _save(opened: OpenedModel, depth: Depth, probes: Probes, output: str, run: RunSpec) -> dict[str, tuple[int, ...]]:
+    """Step the model, write every state, and return the shapes of what was written."""
+    from fidelity_gate.trace_file import trace_file
+    from fidelity_gate.tracing import Entrant, Plan, walk
+    from fidelity_gate.verbs.progress import Bar
+
+    facts = {
+        "model_sha256": opened.facts.digest,
+        "inputs_digest": probes.digest,
+        "depth": str(depth),
+        "dtype": run.dtype,
+        "threads": str(run.threads),
+    }
+    entrant = Entrant("model", opened.load(run), depth)
+    with trace_file(output, len(probes), depth.steps, facts) as file, Bar() as bar:
+        bar.start("stepping", len(probes) * depth.steps)
+        for first_probe, side in walk(entrant, probes, Plan(run.batch, run.threads)):
+            file.put(first_probe, side.step, side.state)
+            bar.advance(min(run.batch, len(probes) - first_probe))
+        bar.done()
+        return file.shapes
