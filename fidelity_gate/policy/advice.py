@@ -104,7 +104,9 @@ def _no_share(seen: _Seen) -> Iterator[Advice]:
 
 def _mean_only(seen: _Seen) -> Iterator[Advice]:
     for metric in sorted({resolved.check.metric for resolved in seen.checks}):
-        of_metric = seen.of(metric)
+        of_metric = [resolved for resolved in seen.of(metric) if resolved.check.severity is Severity.ERROR]
+        if not of_metric:
+            continue
         aggregates = {resolved.check.aggregate for resolved in of_metric}
         fidelity = of_metric[0].plug.unit == "" and of_metric[0].plug.direction is Direction.HIGHER
         if fidelity and aggregates <= set(_MIDDLES):
@@ -130,7 +132,7 @@ def _unresolved(seen: _Seen) -> Iterator[Advice]:
         if check.aggregate is not Aggregate.MEAN or not whole:
             continue
         slack = _slack(resolved)
-        if slack is not None and 0 < slack * probes < 1:
+        if slack is not None and 0 < slack * probes < 1 - 1e-9:
             what = f"with {probes} probes one wrong answer is {1 / probes:.2g}, more than the {slack:.2g} allowed"
             hint = f"minimum_probes: {math.ceil(1 / slack)}, or require all of them"
             yield Advice("unresolved", check.place, what, hint)

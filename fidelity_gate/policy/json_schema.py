@@ -63,6 +63,15 @@ def _not_null(block: Schema) -> Schema:
     return found
 
 
+def _ordered(option: Schema) -> Schema:
+    """Sort what has no order: Python caches `int | str`, and hands out whichever spelling it has met first."""
+    if "enum" in option:
+        option["enum"] = sorted(option["enum"], key=str)
+    if "anyOf" in option:
+        option["anyOf"] = sorted(map(_ordered, option["anyOf"]), key=lambda member: json.dumps(member, sort_keys=True))
+    return option
+
+
 def _or_text(block: Schema, text: Schema) -> Schema:
     described: Schema = {key: block.pop(key) for key in ("description", "default") if key in block}
     return {**described, "anyOf": [text, *block.get("anyOf", [block])]}
@@ -84,7 +93,8 @@ def _name_plugs(definitions: Schema) -> None:
 def _options_of(name: str) -> Schema:
     """Return the rule that a check of this metric has these options, and an aggregate or none."""
     plug = registry.find("metrics", name)
-    options = {key: TypeAdapter(kind).json_schema() for key, kind in registry.option_types(plug).items()}
+    types = registry.option_types(plug)
+    options = {key: _ordered(TypeAdapter(kind).json_schema()) for key, kind in types.items()}
     block = {
         "description": inspect.getdoc(plug) or name,
         "type": "object",

@@ -75,6 +75,5 @@ def _hint_for(name: str, unit: str) -> str:
     if not table:
         return _allowed(unit)
     folded = name.replace("µ", "u").replace("μ", "u").lower()
-    near = [known for known in table if folded in (known.lower(), known.lower().removesuffix("b"))]
-    near += [known for known in table if folded == known.lower().replace("ib", "b") and known not in near]
+    near = [known for known in table if folded in (known.lower(), known.lower().replace("ib", "b"), known[0].lower())]
     return f"did you mean {' or '.join(near)}? units are case-sensitive" if near else f"known: {', '.join(table)}"
