@@ -14,6 +14,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from fidelity_gate.errors import GateError, ModelRefused, UnsafeContent
+from fidelity_gate.heavy import torch_module
 from fidelity_gate.models.layouts import find_weights
 
 if TYPE_CHECKING:
@@ -45,10 +46,10 @@ def read(job: Job) -> dict[str, Json]:
     Returns:
         `{"notes": [...]}`; the tensors are in `outputs/tensors.safetensors`, names as saved.
     """
-    from safetensors.torch import save_file
-
     path = job.inputs / CHECKPOINT_FILE
     loaded = load(path)
+    from safetensors.torch import save_file
+
     found = find_weights(loaded, str(job.request["weights"]))
     check(found.tensors, path)
     plain = {name: tensor.detach().contiguous().clone() for name, tensor in found.tensors.items()}
@@ -63,13 +64,12 @@ def load(path: Path) -> object:
         UnsafeContent: the file holds Python objects that are not plain data.
         ModelRefused: it is damaged, or no checkpoint.
     """
-    import torch
-
+    torch = torch_module()
     torch.set_num_threads(1)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251  (here, with limits, and nowhere else)
+            return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         if isinstance(error, MemoryError) or "allocate memory" in str(error):
             raise
@@ -104,13 +104,11 @@ def check(tensors: Mapping[str, Any], path: Path) -> None:
     _refuse_invented(tuple(stored for stored in storages.values() if stored), path)
 
 
-def _fault(name: str, tensor: object) -> str:
+def _fault(name: str, tensor: Any) -> str:  # noqa: ANN401  (torch is imported lazily)
     """Return why this is not a weight, or ""; asks only for descriptions."""
-    import torch
-
+    torch = torch_module()
     if type(tensor) not in (torch.Tensor, torch.nn.Parameter):
         return f"is a {type(tensor).__name__}, not a tensor"
-    assert isinstance(tensor, torch.Tensor)  # noqa: S101  (for the type checker: the line above has seen to it)
     if len(name) > LONGEST_NAME or not name.isprintable():
         return "its name is too long or cannot be printed"
     if tensor.layout is not torch.strided or tensor.is_nested:
