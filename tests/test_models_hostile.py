@@ -1,5 +1,6 @@
 """Files that strangers made: nothing of them runs, nothing of them grows, and each is refused in its own words."""
 
+import ast
 import io
 import json
 import os
@@ -191,6 +192,17 @@ def test_the_worker_lets_memory_errors_through(tmp_path: Path, monkeypatch: pyte
         monkeypatch.setattr(torch, "load", exhausted)
         with pytest.raises(type(fault)):
             checkpoint_worker.load(tmp_path / "x")
+
+
+def test_one_place_only_calls_torch_load() -> None:
+    package = Path(checkpoint_worker.__file__).parents[1]
+    loads = [
+        (path.name, ast.unparse(node.value))
+        for path in sorted(package.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr == "load"
+    ]
+    assert [load for load in loads if load[1].startswith("torch")] == [("checkpoint_worker.py", "torch")]
 
 
 # ---------------------------------------------------------------- safetensors
