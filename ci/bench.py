@@ -1,7 +1,7 @@
 """Memory and time of the gate as ratios, each measured in one run: `python -m ci.bench`, or `make bench`.
 
 * Memory: peak of gating 256 probes against peak of gating 16 probes, same batch, 16 steps, a fresh process each.
-* Time: CPU-seconds of stepping two models in lockstep with the usual metrics, against the sum of the two models' bare loops.
+* Time: CPU-seconds of stepping two models in lockstep with the usual metrics, against the sum of their bare loops.
 
 Figures belong in docs/performance.md with the machine they were measured on; no test asserts a time.
 """
@@ -155,7 +155,7 @@ def _model(architecture: Trm, seed: int) -> Recursion:
 
     torch.set_num_threads(1)
     draws = torch.Generator().manual_seed(seed)
-    weights = {name: values for name, values in _weights(architecture, draws)}
+    weights = dict(_weights(architecture, draws))
     return architecture.build(weights, RunSpec())
 
 
@@ -164,7 +164,7 @@ def _weights(architecture: Trm, draws: object) -> Iterator[tuple[str, object]]:
     import torch
 
     for name, (shape, role) in architecture.tensors().items():
-        scale = 1.0 if len(shape) < 2 else shape[-1] ** -0.5  # noqa: PLR2004  (vectors and matrices)
+        scale = 1.0 if len(shape) < 2 else shape[-1] ** -0.5
         calm = 0.1 if role is Role.BLOCK and "down_proj" in name else 1.0
         yield name, torch.randn(shape, generator=draws) * scale * calm  # type: ignore[call-overload]
 
