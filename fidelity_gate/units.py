@@ -55,16 +55,15 @@ def format_exact(value: float, unit: str) -> str:
 def format_against(observed: float, limit: float, unit: str) -> tuple[str, str]:
     """Return a measured number and the threshold beside it, so that their texts compare as the numbers do.
 
-    The threshold is exact. The measured number gets as many digits as it needs to stay on its side: 0.96997 against 0.97
-    is `0.96997`, never `0.9700`.
+    The threshold is exact. The measured number gets as many digits as it needs to stay on its side: 0.96997 against
+    0.97 is `0.96997`, never `0.9700`.
     """
     if not (math.isfinite(observed) and math.isfinite(limit)):
         return format_value(observed, unit), format_exact(limit, unit)
     scale = _shortest(limit, unit) if limit else _scale(observed, unit)
     exact = _scaled(limit, unit, scale)
     for digits in range(DIGITS, _MOST_DIGITS + 1):
-        rounded = _rounded(_scaled(observed, unit, scale), digits, significant=bool(scale))
-        if _order(rounded, exact) == _order(observed, limit):
+        if _order(_shown(_scaled(observed, unit, scale), scale, digits), exact) == _order(observed, limit):
             return _written(observed, unit, scale, digits), _written(limit, unit, scale, None)
     return _written(observed, unit, scale, None), _written(limit, unit, scale, None)
 
@@ -74,7 +73,7 @@ def _not_finite(value: float) -> str:
 
 
 def _order(left: float | Decimal, right: float | Decimal) -> int:
-    return (left > right) - (left < right)  # type: ignore[operator]  # both are of one kind
+    return (left > right) - (left < right)
 
 
 def _scale(value: float, unit: str) -> str:
@@ -88,7 +87,7 @@ def _scale(value: float, unit: str) -> str:
 
 
 def _shortest(value: float, unit: str) -> str:
-    """Return the unit in which a threshold takes the fewest characters; the larger one of two, 0.5 MiB being 512 KiB."""
+    """Return the unit in which a threshold takes the fewest characters, such that 0.5 MiB are 512 KiB."""
     table = UNITS_OF.get(unit)
     if not table or not value:
         return _scale(value, unit)
@@ -100,6 +99,13 @@ def _scaled(value: float, unit: str, scale: str) -> Decimal:
     """Return the number in `scale`, exactly as its shortest decimal text says."""
     exact = Decimal(repr(float(value)))
     return _EXACT.divide(exact, UNITS_OF[unit][scale]) if scale else exact
+
+
+def _shown(number: Decimal, scale: str, digits: int | None) -> Decimal:
+    """Return the number that a text will show: with so many digits, decimals for what has no scale; None: all of it."""
+    if digits is None or (not scale and number == number.to_integral_value()):
+        return number
+    return _rounded(number, digits, significant=bool(scale) or abs(number) < Decimal(1).scaleb(-digits))
 
 
 def _rounded(number: Decimal, digits: int, *, significant: bool) -> Decimal:
@@ -118,9 +124,9 @@ def _plain(number: Decimal) -> str:
 def _written(value: float, unit: str, scale: str, digits: int | None) -> str:
     """Return the text in `scale`; for bytes also in the other system. `digits` None: every digit."""
     number = _scaled(value, unit, scale)
+    shown = _shown(number, scale, digits)
     if not scale:
-        return _dimensionless(number, digits)
-    shown = number if digits is None else _rounded(number, digits, significant=True)
+        return _dimensionless(shown, padded=digits is not None and number != number.to_integral_value())
     text = f"{_plain(shown)} {scale}"
     other = {"KiB": "kB", "MiB": "MB", "GiB": "GB", "kB": "KiB", "MB": "MiB", "GB": "GiB"}.get(scale)
     if other is None:
@@ -129,10 +135,8 @@ def _written(value: float, unit: str, scale: str, digits: int | None) -> str:
     return f"{text} ({_plain(second)} {other})"
 
 
-def _dimensionless(number: Decimal, digits: int | None) -> str:
-    """Return a cosine, ratio or count: whole numbers whole, fractions with their trailing zeros, tiny ones as 1e-07."""
-    if digits is None or number == number.to_integral_value():
-        return _plain(number) if abs(number) < 10**17 else f"{float(number):g}"
-    if abs(number) < Decimal(1).scaleb(-digits):
-        return f"{float(number):.{digits}g}"
-    return format(_rounded(number, digits, significant=False), "f")
+def _dimensionless(shown: Decimal, *, padded: bool) -> str:
+    """Return a cosine, ratio or count: 12, 0.9700, 3e-9."""
+    if shown and not Decimal("1e-5") <= abs(shown) < Decimal("1e17"):
+        return format(shown.normalize(_EXACT), "e").replace("e+", "e")
+    return format(shown, "f") if padded else _plain(shown)

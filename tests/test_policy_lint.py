@@ -15,13 +15,13 @@ from click.testing import CliRunner
 from fidelity_gate import cli
 from fidelity_gate.policy.json_schema import schema_text
 from fidelity_gate.policy.loading import examine
-from fidelity_gate.policy.shipped import folder, starter
 from fidelity_gate.policy.yaml_reader import read_tree
 from fidelity_gate.verbs.policy import DEFAULT_PATH, policy
 
 ROOT = Path(__file__).resolve().parents[1]
 CASES = ROOT / "tests" / "cases" / "policy"
 SHIPPED = sorted((ROOT / "policies").glob("*.yaml"))
+STARTER = (ROOT / "policies" / "starter.yaml").read_text(encoding="utf-8")
 HEAD = "apiVersion: fidelity-gate/v1\nname: p\nrecursion: {h_cycles: 1, l_cycles: 1, steps: 2}\n"
 FIDELITY = "  f: {metric: carry_fidelity, aggregate: mean, require: {min: 0.9}}\n"
 TAIL = "  t: {metric: carry_fidelity, aggregate: worst, require: {min: 0.5}}\n"
@@ -145,11 +145,11 @@ def test_init_replaces_nothing_unless_it_is_forced(tmp_path: Path, capsys: pytes
     assert path.read_text() == "precious"
     assert "--force" in capsys.readouterr().err
     assert cli.answer(["policy", "init", str(path), "--force"]) == 0
-    assert path.read_text(encoding="utf-8") == starter()
+    assert path.read_text(encoding="utf-8") == STARTER
 
 
 def test_init_writes_to_standard_output_and_refuses_other_names(tmp_path: Path) -> None:
-    assert run("init", "-")[1] == starter()
+    assert run("init", "-")[1] == STARTER
     assert cli.answer(["policy", "init", str(tmp_path / "model.safetensors")]) == 2
 
 
@@ -194,10 +194,6 @@ def test_a_shipped_policy_has_neither_errors_nor_weaknesses(file: Path) -> None:
     found = examine(file.read_bytes(), str(file))
     assert [str(problem) for problem in found.problems] == []
     assert [advice.rule for advice in found.advice] == []
-
-
-def test_the_shipped_policies_are_found_beside_the_package() -> None:
-    assert folder() == ROOT / "policies"
 
 
 def test_the_committed_schema_is_the_one_that_is_printed() -> None:

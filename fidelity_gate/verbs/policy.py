@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fidelity_gate.records import Check, Policy
 
 SUFFIXES = (".yaml", ".yml")
+STARTER = "starter.yaml"
 DEFAULT_PATH = "release.gate.yaml"
 SCHEMA = "fidelity-gate/policy-v1"
 WIDTH = 120
@@ -57,9 +58,12 @@ Examples:
 """
 
 
-@click.group(epilog=EPILOG)
-def policy() -> None:
+@click.group(epilog=EPILOG, invoke_without_command=True)
+@click.pass_context
+def policy(context: click.Context) -> None:
     """Check, show and start policy files."""
+    if context.invoked_subcommand is None:
+        raise UsageError("policy needs a verb of its own", hint="lint, show, init, schema; see policy --help")
 
 
 @policy.command(epilog=LINT_EPILOG)
@@ -96,16 +100,17 @@ def schema() -> None:
 def init(*, path: str, force: bool) -> None:
     """Write a commented policy to start from, to PATH or, for -, to standard output."""
     from fidelity_gate.files import write_atomically
-    from fidelity_gate.policy.shipped import starter
+    from fidelity_gate.shipped import policy_path
 
+    starter = policy_path(STARTER).read_text(encoding="utf-8")
     if path == STDOUT:
-        write_stdout(starter())
+        write_stdout(starter)
         return
     if Path(path).suffix not in SUFFIXES:
         raise UsageError("is not the name of a policy", where=path, hint=f"policies end in {' or '.join(SUFFIXES)}")
     if os.path.lexists(path) and not force:
         raise UsageError("is there already", where=path, hint="--force replaces it")
-    write_atomically(path, starter())
+    write_atomically(path, starter)
     shown = printable(path)
     write_stdout(f"wrote {shown}\nnext: name your files in it, then: fidelity-gate policy lint {shown}\n")
 
