@@ -20,9 +20,16 @@ if TYPE_CHECKING:
 
     from fidelity_gate.records import StepState
 
+MARK = "fidelity_gate_trace"
+VERSION = "1"
 LOGITS, HALT = "logits", "halt"
 _CODES = {"float16": "F16", "float32": "F32", "float64": "F64"}
 _ALIGNMENT = 8
+
+
+def is_trace(head: bytes) -> bool:
+    """Return whether a file with these first bytes is one that this module wrote."""
+    return head[8:].startswith(f'{{"__metadata__":{{"{MARK}":'.encode())
 
 
 class TraceFile:
@@ -55,7 +62,7 @@ class TraceFile:
 
     def _lay_out(self, tensors: dict[str, NDArray[Any]]) -> None:
         """Write the header, and make the file as long as it will be."""
-        header: dict[str, Any] = {"__metadata__": dict(sorted(self._facts.items()))}
+        header: dict[str, Any] = {"__metadata__": {MARK: VERSION, **dict(sorted(self._facts.items()))}}
         ends = 0
         for name, tensor in tensors.items():
             self.shapes[name] = (self._probes, self._steps, *tensor.shape[1:])

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from fidelity_gate.errors import UsageError
-from fidelity_gate.files import delete_stale
+from fidelity_gate.files import delete_stale, head
 from fidelity_gate.records import Depth, RunSpec
 from fidelity_gate.verbs.given_model import given_model
-from fidelity_gate.verbs.orders import refuse_overwriting, write_stdout
+from fidelity_gate.verbs.orders import write_stdout
 
 if TYPE_CHECKING:
     from fidelity_gate.protocols import OpenedModel
@@ -30,6 +33,7 @@ The file holds one tensor a stream, (probes, steps, L, D), and the logits and ha
 Its metadata names the model and the inputs by digest, and the depth. Without --steps, --h-cycles and --l-cycles the
 model runs as deep as its file declares.
 """
+SUFFIX = ".safetensors"
 _RANGE = re.compile(r"([0-9]{0,9}):([0-9]{0,9})", re.ASCII)
 
 
@@ -44,6 +48,8 @@ _RANGE = re.compile(r"([0-9]{0,9}):([0-9]{0,9})", re.ASCII)
 @click.option("--batch", type=click.IntRange(min=1), default=32, show_default=True, help="Probes at a time.")
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads of torch.")
 @click.option("--model", "pairs", multiple=True, metavar="KEY=VALUE", help="A fact that the file lacks; repeatable.")
+@click.option("--use", default="", metavar="FORMAT", help="The model's format, where its file does not tell.")
+@click.option("--allow-code", is_flag=True, help="Run Python of the model's owner (hooked models).")
 def trace(  # noqa: PLR0913  (one argument an option: click's way)
     *,
     model: str,
@@ -56,23 +62,38 @@ def trace(  # noqa: PLR0913  (one argument an option: click's way)
     batch: int,
     threads: int,
     pairs: tuple[str, ...],
+    use: str,
+    allow_code: bool,
 ) -> int:
     """Save the carries of MODEL after every step, for other tools."""
     from fidelity_gate.inputs.opening import from_path, open_inputs
     from fidelity_gate.models.opening import open_model
 
-    refuse_overwriting(output, (model, inputs), option="--output")
+    refuse_output(output, (model, inputs))
     delete_stale(output)
     with contextlib.redirect_stdout(sys.stderr):  # whatever libraries print does not belong on stdout
-        opened = open_model(given_model(model, pairs, name="model"))
+        opened = open_model(replace(given_model(model, pairs, name="model"), use=use), allow_code=allow_code)
         depth = chosen_depth(opened.facts.depth, steps, h_cycles, l_cycles)
         probes = open_inputs(from_path(inputs), ".")
         start, stop = chosen_rows(rows, len(probes))
-        shapes = _save(opened, depth, probes.rows(start, stop), output, RunSpec(threads=threads, batch=batch))
+        job = _Job(opened, depth, probes, range(start, stop), RunSpec(threads=threads, batch=batch))
+        shapes = _save(job, output)
     lines = [f"{output}: {stop - start} probes, {depth}"]
     lines += [f"  {name:<8} {'x'.join(map(str, shape))}" for name, shape in shapes.items()]
     write_stdout("\n".join(lines) + "\n")
     return 0
+
+
+def refuse_output(output: str, read: tuple[str, ...]) -> None:
+    """Raise UsageError when writing there would destroy anything but an older trace."""
+    from fidelity_gate.trace_file import is_trace
+
+    if Path(output).suffix != SUFFIX:
+        raise UsageError(f"must end in {SUFFIX}", where=output, field="--output")
+    if any(os.path.realpath(path) == os.path.realpath(output) for path in read):
+        raise UsageError("is read by this command", where=output, field="--output", hint="name another file")
+    if Path(output).exists() and not is_trace(head(output, kind=UsageError)):
+        raise UsageError("exists, and is no trace of ours", where=output, field="--output", hint="name another file")
 
 
 def chosen_depth(declared: Depth | None, steps: int | None, h_cycles: int | None, l_cycles: int | None) -> Depth:
@@ -106,22 +127,40 @@ def chosen_rows(text: str | None, count: int) -> tuple[int, int]:
     return start, stop
 
 
-def _save(opened: OpenedModel, depth: Depth, probes: Probes, output: str, run: RunSpec) -> dict[str, tuple[int, ...]]:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Job:
+    """What is to be traced."""
+
+    opened: OpenedModel
+    depth: Depth
+    probes: Probes
+    rows: range
+    run: RunSpec
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """Return everything that can change a number of the trace."""
+        return {
+            "model_sha256": self.opened.facts.digest,
+            "inputs_digest": self.probes.digest,
+            "probes": f"{self.rows.start}:{self.rows.stop}",
+            "depth": str(self.depth),
+            "dtype": self.run.dtype,
+            "batch": str(self.run.batch),
+            "threads": str(self.run.threads),
+        }
+
+
+def _save(job: _Job, output: str) -> dict[str, tuple[int, ...]]:
     """Step the model, write every state, and return the shapes of what was written."""
     from fidelity_gate.trace_file import trace_file
     from fidelity_gate.tracing import Entrant, Plan, walk
     from fidelity_gate.verbs.progress import Bar
 
-    facts = {
-        "model_sha256": opened.facts.digest,
-        "inputs_digest": probes.digest,
-        "depth": str(depth),
-        "dtype": run.dtype,
-        "threads": str(run.threads),
-    }
-    entrant = Entrant("model", opened.load(run), depth)
-    with trace_file(output, len(probes), depth.steps, facts) as file, Bar() as bar:
-        bar.start("stepping", len(probes) * depth.steps)
+    probes, steps, run = job.probes.rows(job.rows.start, job.rows.stop), job.depth.steps, job.run
+    entrant = Entrant("model", job.opened.load(run), job.depth)
+    with trace_file(output, len(probes), steps, job.facts) as file, Bar() as bar:
+        bar.start("stepping", len(probes) * steps)
         for first_probe, side in walk(entrant, probes, Plan(run.batch, run.threads)):
             file.put(first_probe, side.step, side.state)
             bar.advance(min(run.batch, len(probes) - first_probe))
