@@ -136,7 +136,8 @@ def _written(value: float, unit: str, scale: str, digits: int | None) -> str:
 
 
 def _dimensionless(shown: Decimal, *, padded: bool) -> str:
-    """Return a cosine, ratio or count: 12, 0.9700, 3e-9."""
+    """Return a cosine, ratio or count: 12, 0.9700, 3e-09."""
     if shown and not Decimal("1e-5") <= abs(shown) < Decimal("1e17"):
-        return format(shown.normalize(_EXACT), "e").replace("e+", "e")
+        digits, _, exponent = format(shown.normalize(_EXACT), "e").partition("e")
+        return f"{digits}e{int(exponent):+03d}"
     return format(shown, "f") if padded else _plain(shown)

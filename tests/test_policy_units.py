@@ -93,7 +93,7 @@ def test_a_microsecond_is_written_us(written: str) -> None:
         (0.97, "", "0.9700"),
         (0.999999, "", "1.0000"),
         (1.0, "", "1"),
-        (3e-9, "", "3e-9"),
+        (3e-9, "", "3e-09"),
         (12, "", "12"),
         (math.nan, "", "not a number"),
         (math.inf, "bytes", "infinite"),
@@ -119,7 +119,7 @@ def test_thresholds_are_shown_with_every_digit(value: float, unit: str, text: st
 
 
 def number_in(text: str) -> Decimal:
-    found = re.match(r"-?[0-9.]+(e-?[0-9]+)?", text)
+    found = re.match(r"-?[0-9.]+(e[-+][0-9]+)?", text)
     assert found
     return Decimal(found[0])
 
