@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from fidelity_gate.errors import ModelRefused, NotMeasured
 from fidelity_gate.pairs import AlignedPair
-from fidelity_gate.stepping import Entrant, Runner, refuse_unlike
+from fidelity_gate.stepping import Entrant, Runner, refuse_other_heads, refuse_unlike
 from fidelity_gate.vitals import Vitals, not_finite, zero_token
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class Rival:
             ours: the reference after the same step, or after its last.
 
         Raises:
-            ModelRefused: the rival's streams, shapes or element types are not the reference's.
+            ModelRefused: the rival's streams, shapes, element types or heads are not the reference's.
         """
         if self.stopped or step > self._all_steps:
             return
@@ -134,6 +134,8 @@ class Rival:
             self.stopped = str(error)
             return
         last = step == self._all_steps
+        if last:
+            refuse_other_heads(self.entrant.name, ours.state, theirs.state)
         if last or step <= self._shared_steps:
             self._show(self._free, ours, theirs, last=last)
         if step <= self._shared_steps and any(not watcher.reason for watcher in self._forced):

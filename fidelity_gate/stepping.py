@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from fidelity_gate.records import Carry, Depth, Probes, Tensor
 
 CARRY_RANK = 3  # (B, L, D)
+HEADS = ("logits", "halt")  # of a StepState; some models have them after their last step only
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,9 +107,9 @@ class Runner:
                 raise ModelRefused(
                     f"has shape {shape}", field=f"{self.name}.{stream}", hint="a carry is (probes, tokens, width)"
                 )
-        for head, value in (("logits", state.logits), ("halt", state.halt)):
-            if value is not None:
-                self._check_array(head, value)
+        for head in HEADS:
+            if getattr(state, head) is not None:
+                self._check_array(head, getattr(state, head))
         return StepState({stream: state.carry[stream] for stream in self._streams}, state.logits, state.halt)
 
     def _check_array(self, what: str, array: Tensor) -> None:
@@ -131,7 +132,7 @@ def refuse_unlike(name: str, reference: StepState, candidate: StepState, *, any_
         any_dtype: whether element types may differ (a reference in bfloat16 against itself in float32).
 
     Raises:
-        ModelRefused: a stream or a head is missing, additional, or of another shape or element type.
+        ModelRefused: a stream is missing, additional, or of another shape or element type; or a head has another shape.
     """
     if sorted(reference.carry) != sorted(candidate.carry):
         what = f"has the streams {_listed(tuple(candidate.carry))}"
@@ -145,13 +146,19 @@ def refuse_unlike(name: str, reference: StepState, candidate: StepState, *, any_
         if not any_dtype and arrays.dtype_of(ours) != arrays.dtype_of(theirs):
             what = f"is {arrays.dtype_of(theirs)}, the reference's is {arrays.dtype_of(ours)}"
             raise ModelRefused(what, field=f"{name}.{stream}", hint="run both in the same precision")
-    for head in ("logits", "halt"):
+    for head in HEADS:
+        ours, theirs = getattr(reference, head), getattr(candidate, head)
+        if ours is not None and theirs is not None:
+            _refuse_unlike_shape(f"{name}.{head}", ours, theirs)
+
+
+def refuse_other_heads(name: str, reference: StepState, candidate: StepState) -> None:
+    """Raise ModelRefused when only one of two last states has logits, or halting logits."""
+    for head in HEADS:
         ours, theirs = getattr(reference, head), getattr(candidate, head)
         if (ours is None) != (theirs is None):
             what = "only the reference has it" if theirs is None else "the reference does not have it"
             raise ModelRefused(what, field=f"{name}.{head}", hint="both models must have the same heads")
-        if ours is not None:
-            _refuse_unlike_shape(f"{name}.{head}", ours, theirs)
 
 
 def _refuse_unlike_shape(field: str, ours: Tensor, theirs: Tensor) -> None:

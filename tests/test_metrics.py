@@ -194,6 +194,21 @@ def test_answers_agree_by_cell_or_by_whole_puzzle():
     assert measure("answer_agreement", ours, theirs, sliced).values == (1.0, 1.0, 0.0)
 
 
+def test_logits_after_the_last_step_alone_are_enough():
+    def late(answers):
+        return [replace(each, logits=None) for each in states(2, 1)] + answering(answers)[:1]
+
+    batch = probes(RIGHT)
+    for metric in ("answer_agreement", "cell_accuracy", "cell_accuracy_drop"):
+        found = measure(metric, late(RIGHT), late(CLOSE), batch)
+        assert found.values == measure(metric, answering(RIGHT), answering(CLOSE), batch).values
+        assert [point.step for point in found.curve] == [3]
+    shallower = [*late(CLOSE)[1:]]
+    assert measure("answer_agreement", late(RIGHT), shallower, batch).values == (1.0, 0.75, 0.0)
+    with pytest.raises(NotMeasured, match="nothing to compare at step 1"):
+        measure("answer_agreement", late(RIGHT), late(CLOSE), batch, at=1)
+
+
 def test_answers_need_logits_that_reach_the_answer():
     with pytest.raises(NotMeasured, match="no logits"):
         measure("answer_agreement", states(2, 1), states(2, 1))
@@ -243,6 +258,8 @@ def test_accuracy_needs_labels_that_line_up_and_count():
     ours = answering(RIGHT)
     with pytest.raises(NotMeasured, match="no labels"):
         measure("cell_accuracy", ours, ours)
+    with pytest.raises(NotMeasured, match="no logits"):
+        measure("cell_accuracy", states(2, 1), states(2, 1), probes(RIGHT))
     with pytest.raises(NotMeasured, match="decodes 4 cells a probe, and there are 2 labels"):
         measure("cell_accuracy", ours, ours, probes([[1, 2]] * B))
     with pytest.raises(NotMeasured, match="probe 1 has no cell with a label"):

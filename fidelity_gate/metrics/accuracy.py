@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, TypeAlias
 import numpy as np
 
 from fidelity_gate import bounds
+from fidelity_gate.errors import NotMeasured
 from fidelity_gate.metrics import cells
 from fidelity_gate.metrics.series import Series, values
 from fidelity_gate.records import Depth, Direction, Evidence, Measured
@@ -119,6 +120,9 @@ class _Scores:
         self._copied: list[Numbers] = []
 
     def observe(self, pair: Pair) -> None:
+        cells.labelled(pair.batch)
+        if not cells.decoded(pair):
+            return
         theirs, ours = self._of(pair, pair.candidate), self._of(pair, pair.reference)
         self._candidate.add(pair, theirs)
         self._reference.add(pair, ours)
@@ -128,6 +132,8 @@ class _Scores:
             self._copied.append(self._score(pair, np.asarray(cells.given(pair.batch) == labels)))
 
     def finish(self) -> Measured:
+        if not self._copied:
+            raise NotMeasured(cells.NO_LOGITS)
         reported = self._lost if self._direction is Direction.LOWER else self._candidate
         theirs, ours = (bounds.mean(values(series.last())) for series in (self._candidate, self._reference))
         copied = bounds.mean(values(np.concatenate(self._copied)))

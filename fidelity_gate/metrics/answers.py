@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
-from fidelity_gate.errors import NotMeasured
 from fidelity_gate.metrics import cells
 from fidelity_gate.metrics.series import SeriesAccumulator, When, check_when
 from fidelity_gate.records import Depth, Direction, Evidence
@@ -47,7 +46,8 @@ class AnswerAgreement:
 
     def accumulator(self, depth: Depth) -> SeriesAccumulator:
         """Return a fresh accumulator for one candidate."""
-        return SeriesAccumulator(_agreeing_puzzles if self.level == "puzzle" else _agreeing, self.at, self.direction)
+        number = partial(_agreeing, whole=self.level == "puzzle")
+        return SeriesAccumulator(number, self.at, self.direction, absent=cells.NO_LOGITS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,21 +77,20 @@ class HaltAgreement:
 
     def accumulator(self, depth: Depth) -> SeriesAccumulator:
         """Return a fresh accumulator for one candidate."""
-        return SeriesAccumulator(partial(_same_halts, rule=self.rule), self.at, self.direction)
+        number = partial(_same_halts, rule=self.rule)
+        return SeriesAccumulator(number, self.at, self.direction, absent="the models have no halting head")
 
 
-def _agreeing(pair: Pair) -> Numbers:
-    same = cells.answers(pair.reference, pair.batch) == cells.answers(pair.candidate, pair.batch)
-    return np.asarray(same.mean(axis=1))
+def _agreeing(pair: Pair, *, whole: bool) -> Numbers | None:
+    if not cells.decoded(pair):
+        return None
+    same = cells.answers(pair.reference, pair.batch) == cells.answers(pair.candidate, pair.batch)  # (B, S')
+    return np.asarray(same.all(axis=1) if whole else same.mean(axis=1), dtype=np.float64)
 
 
-def _agreeing_puzzles(pair: Pair) -> Numbers:
-    return np.asarray(_agreeing(pair) == 1, dtype=np.float64)
-
-
-def _same_halts(pair: Pair, *, rule: str) -> Numbers:
-    if pair.reference.state.halt is None:
-        raise NotMeasured("the models have no halting head")
+def _same_halts(pair: Pair, *, rule: str) -> Numbers | None:
+    if pair.reference.state.halt is None or pair.candidate.state.halt is None:
+        return None
     return np.asarray(_halts(pair.reference, rule) == _halts(pair.candidate, rule), dtype=np.float64)
 
 

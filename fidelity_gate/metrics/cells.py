@@ -18,14 +18,20 @@ if TYPE_CHECKING:
     Mask: TypeAlias = NDArray[np.bool_]
 
 
+NO_LOGITS = "the models have no logits to decode an answer from"
+
+
+def decoded(pair: Pair) -> bool:
+    """Return whether both models give an answer at this step; some give one after their last step only."""
+    return pair.reference.state.logits is not None and pair.candidate.state.logits is not None
+
+
 def answers(side: Side, batch: Probes) -> Cells:
-    """Return the decoded cells of the span that the answer is in: (B, S').
+    """Return the decoded cells of the span that the answer is in: (B, S'). The side must have logits.
 
     Raises:
-        NotMeasured: the model has no output head, or fewer cells than the span needs.
+        NotMeasured: the model has fewer cells than the span needs.
     """
-    if side.state.logits is None:
-        raise NotMeasured("the model has no logits to decode an answer from")
     decoded = side.answers()
     cells = decoded.reshape(len(decoded), -1)
     start, stop = batch.answer_slice or (0, cells.shape[1])

@@ -125,32 +125,37 @@ class SeriesAccumulator:
     """The accumulator of every metric that has one number a probe and step.
 
     Attributes:
-        number: a pair -> (B,).
+        number: a pair -> (B,), or None where this step has none (a model with logits after its last step only).
         at: which step's numbers are the values; "mean" is the mean over the aligned steps.
         direction: of the metric; says which probe is worst.
         worst: how to choose between a probe's steps for `at: worst`.
         told: a pair -> what was compared, for people.
+        absent: why there is nothing when no pair had a number.
     """
 
-    number: Callable[[Pair], Numbers]
+    number: Callable[[Pair], Numbers | None]
     at: When | Literal["mean"]
     direction: Direction
     worst: Callable[[list[Numbers]], Numbers] = lowest
     told: Callable[[Pair], str] | None = None
+    absent: str = "no pair of states was seen"
     series: Series | None = None
     detail: str = ""
 
     def observe(self, pair: Pair) -> None:
         """Take the numbers of one pair."""
+        numbers = self.number(pair)
+        if numbers is None:
+            return
         if self.series is None:
             self.series = Series()
             self.detail = self.told(pair) if self.told else ""
-        self.series.add(pair, self.number(pair))
+        self.series.add(pair, numbers)
 
     def finish(self) -> Measured:
         """Return the values; raises NotMeasured when there are none."""
         if self.series is None:
-            raise NotMeasured("no pair of states was seen")
+            raise NotMeasured(self.absent)
         return Measured(values(self._selected(self.series)), self.series.curve(self.direction), self.detail)
 
     def _selected(self, series: Series) -> Numbers:
