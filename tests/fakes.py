@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -215,7 +216,7 @@ class FakeFormat:
         return False
 
     def open(self, spec: ModelSpec) -> FakeOpened:
-        return SHELF[spec.path]
+        return SHELF[Path(spec.path).name]
 
 
 @dataclass(frozen=True)
