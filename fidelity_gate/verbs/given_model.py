@@ -13,7 +13,7 @@ def given_model(path: str, pairs: tuple[str, ...], *, name: str = "reference") -
     """Return the specification of one model.
 
     Args:
-        path: of the file.
+        path: of the file, or `zoo:NAME`.
         pairs: `KEY=VALUE` as a policy's `model:` block has them; numbers, true, false and none are read as such.
         name: what the model is called in messages.
 
@@ -28,7 +28,16 @@ def given_model(path: str, pairs: tuple[str, ...], *, name: str = "reference") -
         if key in options:
             raise UsageError("given twice", field=f"{OPTION} {key}")
         options[key] = _scalar(text)
-    return ModelSpec(name, path, tuple(sorted(options.items())))
+    return ModelSpec(name, _file(path), tuple(sorted(options.items())))
+
+
+def _file(path: str) -> str:
+    """Return the file of a path, which may be `zoo:NAME`; the zoo is read only when it is named."""
+    if not path.startswith("zoo:"):
+        return path
+    from fidelity_gate.zoo.paths import located
+
+    return located(path)
 
 
 def _scalar(text: str) -> Scalar:

@@ -11,7 +11,8 @@ from fidelity_gate.zoo.catalog import entry
 if TYPE_CHECKING:
     from fidelity_gate.records import InputsSpec, ModelSpec, Policy, Scalar
 
-PREFIX = "zoo:"
+ZOO = "zoo"
+PREFIX = f"{ZOO}:"
 ROWS = ("evaluation", "calibration")
 
 
@@ -47,8 +48,8 @@ def resolve(policy: Policy) -> Policy:
         policy,
         reference=_model(policy.reference),
         candidates=tuple(map(_model, policy.candidates)),
-        inputs=_rows(policy.inputs),
-        calibration=_rows(policy.calibration) if policy.calibration else None,
+        inputs=_rows(policy.inputs, "evaluation"),
+        calibration=_rows(policy.calibration, "calibration") if policy.calibration else None,
     )
 
 
@@ -56,7 +57,11 @@ def _model(spec: ModelSpec) -> ModelSpec:
     return replace(spec, path=located(spec.path))
 
 
-def _rows(spec: InputsSpec) -> InputsSpec:
+def _rows(spec: InputsSpec, part: str) -> InputsSpec:
+    """Return the rows with their files; `use: zoo` names a model and means the rows that belong in this place."""
+    if spec.use == ZOO:
+        path = str(dict(spec.options)["path"])
+        return replace(spec, use="npz", options=(("path", located(path if "/" in path else f"{path}/{part}")),))
     options: tuple[tuple[str, Scalar], ...] = tuple(
         (key, located(value) if isinstance(value, str) else value) for key, value in spec.options
     )
