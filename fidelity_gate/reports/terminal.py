@@ -42,7 +42,13 @@ LINE_LIMIT = 400
 
 @dataclass(frozen=True, slots=True)
 class Terminal:
-    """A table of checks, the noise floor, fidelity by step, and the verdict; plain text unless `color`."""
+    """A table of checks, the noise floor, fidelity by step, and the verdict.
+
+    Attributes:
+        color: with ANSI colours; plain text without.
+        unicode: with lines and bars; ASCII without.
+        width: columns the table may take.
+    """
 
     color: bool = False
     unicode: bool = True

@@ -22,4 +22,5 @@ def as_gate_error(error: Exception) -> GateError:
         return Internal("standard output was closed before everything was written")
     if isinstance(error, OSError):
         return Internal(f"{error.strerror or error}", where=str(error.filename or ""), hint=BUG_HINT)
-    return Internal(f"internal error: {type(error).__name__}: {error}", hint=BUG_HINT)
+    told = ": ".join(part for part in ("internal error", type(error).__name__, str(error)) if part)
+    return Internal(told, hint=BUG_HINT)

@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
 from fidelity_gate import registry
 from fidelity_gate.errors import ExitCode, GateError, ReportNotWritten, UsageError
 from fidelity_gate.files import delete_stale, write_atomically
@@ -140,7 +142,7 @@ class Desk:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Write what stopped the run into every report, and let it go on to the door; an interruption leaves none."""
-        if not isinstance(error, Exception):
+        if not isinstance(error, Exception) or isinstance(error, click.Abort):  # click's word for an interruption
             return
         failure = as_gate_error(error)
         report = failed_report(failure, self.policy)

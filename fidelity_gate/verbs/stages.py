@@ -15,8 +15,6 @@ from fidelity_gate.verbs.orders import now
 if TYPE_CHECKING:
     from fidelity_gate.records import MeasurementSet, Policy
 
-ZOO = "zoo:"
-
 
 def prepare(path: str, *, reference: str | None, candidates: tuple[str, ...], inputs: str | None) -> Policy:
     """Return the policy with the command line's paths, and with paths into the zoo resolved.
@@ -26,13 +24,9 @@ def prepare(path: str, *, reference: str | None, candidates: tuple[str, ...], in
         PolicyError: the policy is wrong.
     """
     from fidelity_gate.policy.loading import Overrides, load_policy
+    from fidelity_gate.zoo.paths import resolve
 
-    policy = load_policy(path, Overrides(reference, tuple(_named(text) for text in candidates), inputs))
-    if not any(path.startswith(ZOO) for path in _paths(policy)):
-        return policy
-    from fidelity_gate.zoo import catalog
-
-    return catalog.resolve(policy)
+    return resolve(load_policy(path, Overrides(reference, tuple(_named(text) for text in candidates), inputs)))
 
 
 def prepare_for(path: str, measured: MeasurementSet) -> Policy:
@@ -79,8 +73,3 @@ def _named(text: str) -> tuple[str, str]:
             f"'{text}' is not NAME=PATH", field="--candidate", hint="--candidate int8=build/int8.safetensors"
         )
     return name, path
-
-
-def _paths(policy: Policy) -> list[str]:
-    options = [value for spec in (policy.inputs, policy.calibration) if spec for _, value in spec.options]
-    return [policy.reference.path, *(spec.path for spec in policy.candidates), *(str(value) for value in options)]
