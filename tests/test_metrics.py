@@ -194,6 +194,13 @@ def test_answers_agree_by_cell_or_by_whole_puzzle():
     assert measure("answer_agreement", ours, theirs, sliced).values == (1.0, 1.0, 0.0)
 
 
+def test_cells_whose_label_is_ignored_are_no_answers_to_agree_on():
+    ours, theirs = answering(RIGHT), answering(CLOSE)
+    ignoring = probes([[1, 2, 3, 4], [1, 1, 1, -100], [1, 1, 1, -100]])  # the only cells in which the second differs
+    assert measure("answer_agreement", ours, theirs, ignoring).values == (1.0, 1.0, 0.0)
+    assert measure("answer_agreement", ours, theirs, ignoring, level="puzzle").values == (1.0, 1.0, 0.0)
+
+
 def test_logits_after_the_last_step_alone_are_enough():
     def late(answers):
         return [replace(each, logits=None) for each in states(2, 1)] + answering(answers)[:1]

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 class AnswerAgreement:
     """Share of decoded cells (or whole puzzles) that equal the reference's, one value a probe.
 
-    Sees damage to the output head, which no carry metric can.
+    Sees damage to the output head, which no carry metric can. Where labels are given, cells that they ignore are no
+    answers and do not count: a model says anything there. No label is compared with anything.
 
     Attributes:
         level: "cell": the share of a probe's cells; "puzzle": 1 where all cells agree, else 0.
@@ -85,7 +86,10 @@ def _agreeing(pair: Pair, *, whole: bool) -> Numbers | None:
     if not cells.decoded(pair):
         return None
     same = cells.answers(pair.reference, pair.batch) == cells.answers(pair.candidate, pair.batch)  # (B, S')
-    return np.asarray(same.all(axis=1) if whole else same.mean(axis=1), dtype=np.float64)
+    counted = cells.answering(pair.batch, same.shape)
+    if whole:
+        return np.asarray((same | ~counted).all(axis=1), dtype=np.float64)
+    return cells.shares(same, counted, pair, "cell that is an answer")
 
 
 def _same_halts(pair: Pair, *, rule: str) -> Numbers | None:

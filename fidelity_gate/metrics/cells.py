@@ -52,6 +52,13 @@ def labelled(batch: Probes) -> tuple[Cells, Mask]:
     return labels, np.asarray(labels != batch.ignore_label)
 
 
+def answering(batch: Probes, shape: tuple[int, ...]) -> Mask:
+    """Return which decoded cells are answers (B, S'): all, or those whose label is not the one to ignore."""
+    if batch.labels is None or batch.labels.shape != shape:
+        return np.ones(shape, dtype=np.bool_)
+    return labelled(batch)[1]
+
+
 def right(side: Side, batch: Probes) -> Mask:
     """Return which decoded cells equal their labels: (B, S'). Raises NotMeasured when they do not line up."""
     labels, _ = labelled(batch)
