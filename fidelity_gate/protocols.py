@@ -130,6 +130,8 @@ class Inputs(Protocol):
 class Recipe(Protocol):
     """compress: one way of making a model smaller. The fields are its options (`int4-calibrated,clip=mse`)."""
 
+    takes_calibration: ClassVar[bool]  # whether calibration puzzles mean anything to it
+
     def compress(self, model: OpenedModel, calibration: Probes | None) -> Artifact:
         """Return the compressed artifact; raises UsageError when the recipe would change nothing."""
 

@@ -16,7 +16,7 @@ from fidelity_gate.verbs.given_model import given_model
 from fidelity_gate.verbs.orders import write_stdout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from fidelity_gate.analysis.projection import EmbeddingProjection, Projection
     from fidelity_gate.protocols import Family
@@ -139,7 +139,9 @@ def _configuration(family: Family, path: str, *, as_json: bool) -> str:
 
 
 def _projections(projections: tuple[Projection, ...]) -> str:
-    rows = [("if stored as", "backbone", "SRAM streaming", "SRAM full load", "SRAM host-compressed")]
+    rows: list[tuple[str, ...]] = [
+        ("if stored as", "backbone", "SRAM streaming", "SRAM full load", "SRAM host-compressed")
+    ]
     for projection in projections:
         costs = (value for _, value in _scenarios(projection.sram))
         rows.append((projection.precision, _bytes(projection.backbone), *costs))
@@ -181,5 +183,5 @@ def _columns(rows: Iterable[tuple[str, ...]]) -> str:
     )
 
 
-def _json(found: dict[str, object]) -> str:
+def _json(found: Mapping[str, object]) -> str:
     return json.dumps(found, allow_nan=False, sort_keys=True, indent=2)
