@@ -59,7 +59,7 @@ def load_checkpoint(trainer: Trainer, path: Path) -> None:
         UsageError: the file is no checkpoint, or belongs to another recipe.
     """
     tensors, state = _read(path)
-    if state["recipe"] != json.loads(trainer.recipe.to_json()):
+    if recipe_from(state["recipe"], where=str(path)) != trainer.recipe:  # type: ignore[arg-type]
         raise UsageError("this checkpoint belongs to another recipe", where=path, hint="resume with its own options")
     with torch.no_grad():
         for name, weight in trainer.weights.items():

@@ -52,6 +52,8 @@ class TrainingRecipe:
     cooldown: int = 0  # steps at the end in which it falls to 0
     weight_decay: float = 0.1
     ema: float = 0.999
+    unit_start: bool = False  # positions and attention start from the rows, columns and boxes of a sudoku
+    staggered: bool = False  # slots take new puzzles at different steps from the start
     exploration: float = 0.1  # share of puzzles that may not halt before a random step
     steps: int = 1500  # optimiser steps; each is one ACT step of every puzzle in the batch
     seed: int = 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fidelity_gate.inputs import modular_addition, sudoku
+from fidelity_gate.inputs import modular_addition, sudoku, sudoku_board
 from fidelity_gate.zoo.augmentation import revealed, shuffled_sudoku
 
 if TYPE_CHECKING:
@@ -34,6 +34,9 @@ class Task(Protocol):
 
     def batch(self, count: int, draws: np.random.Generator) -> Rows:
         """Return `count` training rows, augmented where the task has symmetries."""
+
+    def units(self) -> NDArray[np.int64] | None:
+        """Return (S, U): the units that each token is in, where the task has such; numbered through all kinds."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,6 +74,10 @@ class SudokuTask:
         shown = revealed(inputs[picked], labels[picked], self.reveal, draws)
         return shuffled_sudoku(shown, labels[picked], self.box, draws)
 
+    def units(self) -> NDArray[np.int64]:
+        """Return (S, 3): row, column and box of every cell."""
+        return np.asarray(sudoku_board.Board(self.box[0] * self.box[1], *self.box).units, np.int64)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AdditionTask:
@@ -89,6 +96,9 @@ class AdditionTask:
         inputs, labels = self.sets.training
         picked = draws.integers(len(inputs), size=count)
         return inputs[picked], labels[picked]
+
+    def units(self) -> None:
+        """Return nothing: three tokens need no help."""
 
 
 def task_of(recipe: TrainingRecipe) -> SudokuTask | AdditionTask:

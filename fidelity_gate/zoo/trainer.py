@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -11,6 +10,7 @@ import torch
 from fidelity_gate import registry
 from fidelity_gate.errors import UsageError
 from fidelity_gate.models.families._two_stream import Streams, TwoStream
+from fidelity_gate.zoo.initial import initial_weights, start_from_units
 from fidelity_gate.zoo.losses import is_exact, training_loss
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from fidelity_gate.zoo.recipe import TrainingRecipe
     from fidelity_gate.zoo.tasks import Task
 
-HALT_BIAS = -5.0  # the halting head starts almost sure that nothing is solved
 BETAS = (0.9, 0.95)
 
 
@@ -34,15 +33,15 @@ class Progress(NamedTuple):
 class Slots:
     """The batch in flight: every slot holds one puzzle until it halts, then takes a new one."""
 
-    def __init__(self, batch: int, tokens: int, supervision: int) -> None:
+    def __init__(self, recipe: TrainingRecipe, tokens: int) -> None:
+        batch = recipe.batch
         self.inputs = torch.zeros(batch, tokens, dtype=torch.int64)
         self.labels = torch.zeros(batch, tokens, dtype=torch.int64)
         self.age = torch.zeros(batch, dtype=torch.int64)  # ACT steps done
         self.least = torch.zeros(batch, dtype=torch.int64)  # ACT steps that must be done
         self.halted = torch.ones(batch, dtype=torch.bool)
-        # The first puzzles stay for 1, 2, 3 ... ACT steps, so that slots never take new puzzles all at once: a batch
-        # that is learned from `supervision` times in a row teaches little.
-        self.first_stay = torch.arange(batch) % supervision + 1
+        # Staggered, the first puzzles stay for 1, 2, 3 ... ACT steps, so that slots never take new ones all at once.
+        self.head_start = torch.arange(batch) % recipe.supervision * recipe.staggered
         self.carry: Streams | None = None
 
 
@@ -54,11 +53,11 @@ class Trainer:
         self.task = task
         self.model = model_of(recipe, task)
         self.draws = np.random.default_rng(recipe.seed)
-        self.weights = initial_weights(self.model, recipe.seed)
+        self.weights = _fresh_weights(self.model, recipe, task)
         self.averaged = {name: weight.detach().clone() for name, weight in self.weights.items()}
         trainable = [weight for weight in self.weights.values() if weight.requires_grad]
         self.optimiser = torch.optim.AdamW(trainable, lr=recipe.lr, betas=BETAS, weight_decay=recipe.weight_decay)
-        self.slots = Slots(recipe.batch, task.sets.seq_len, recipe.supervision)
+        self.slots = Slots(recipe, task.sets.seq_len)
         self.done = 0
 
     def step(self) -> Progress:
@@ -88,7 +87,7 @@ class Trainer:
         inputs, labels = self.task.batch(len(places), draws)
         slots.inputs[places] = torch.from_numpy(inputs).long()
         slots.labels[places] = torch.from_numpy(labels).long()
-        slots.age[places] = self.recipe.supervision - slots.first_stay if slots.carry is None else 0
+        slots.age[places] = slots.head_start if slots.carry is None else 0
         explores = draws.random(len(places)) < recipe.exploration
         least = draws.integers(2, max(recipe.supervision, 2) + 1, size=len(places))
         slots.least[places] = torch.from_numpy(np.where(explores, least, 0))
@@ -141,24 +140,14 @@ def model_of(recipe: TrainingRecipe, task: Task) -> Trm | Hrm:
     return model
 
 
-def initial_weights(model: Trm | Hrm, seed: int) -> dict[str, torch.Tensor]:
-    """Return fresh weights: truncated normal, LeCun-scaled; initial carries of unit scale are not trained."""
-    noise = torch.Generator().manual_seed(seed)
-    found = {}
-    for name, (shape, _) in model.tensors().items():
-        scale = _scale(name, shape, model.hidden_size)
-        weight = torch.empty(shape)
-        torch.nn.init.trunc_normal_(weight, std=scale, a=-2 * scale, b=2 * scale, generator=noise)
-        if name.startswith("q_head."):
-            weight.fill_(HALT_BIAS if name.endswith("bias") else 0.0)
-        found[name] = weight.requires_grad_(not name.endswith("_init"))
-    return found
-
-
-def _scale(name: str, shape: tuple[int, ...], width: int) -> float:
-    if name.endswith("_init"):
-        return 1.0
-    return math.sqrt(1 / (width if name.startswith("embed_") else shape[-1]))
+def _fresh_weights(model: Trm | Hrm, recipe: TrainingRecipe, task: Task) -> dict[str, torch.Tensor]:
+    weights, units = initial_weights(model, recipe.seed), task.units()
+    if recipe.unit_start:
+        if units is None or recipe.positions != "learned" or recipe.heads < units.shape[1]:
+            hint = "sudoku, learned positions, and a head for rows, columns and boxes each"
+            raise UsageError("this task or model has nothing to start from", field="unit_start", hint=hint)
+        start_from_units(weights, units, recipe.heads, recipe.seed)
+    return {name: weight.requires_grad_(not name.endswith("_init")) for name, weight in weights.items()}
 
 
 def _carry(fresh: Streams, slots: Slots) -> Streams:
