@@ -1,0 +1,378 @@
+"""Door 2: policies as tests, and no way to a green session that the judge would block."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from dataclasses import fields, replace
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+from made import facts, measured, measurement, sram
+
+import fidelity_gate
+import fidelity_gate.judge
+import fidelity_gate.policy.loading
+import fidelity_gate.verbs.progress
+import fidelity_gate.verbs.stages
+import fidelity_gate.zoo.paths
+from fidelity_gate import gate, measurements_file
+from fidelity_gate.errors import NotMeasured, Refused
+from fidelity_gate.metrics.carry_fidelity import CarryFidelity
+from fidelity_gate.metrics.files import SramPeak
+from fidelity_gate.records import MeasureStatus, ModelRecord
+
+# Everything the plugin imports is imported above: pytester forgets what its sessions import, again and again.
+PLUGIN = "fidelity_gate.pytest_plugin"
+INSTALLED = any(point.value == PLUGIN for point in entry_points(group="pytest11"))
+POLICY = """\
+apiVersion: fidelity-gate/v1
+name: sudoku-release
+reference: ref.safetensors
+candidates: {int8: int8.safetensors, int4: int4.safetensors}
+inputs: {use: npz, path: eval.npz}
+recursion: {h_cycles: 2, l_cycles: 2, steps: 3}
+minimum_probes: 2
+targets: [soc-8mb]
+checks:
+  carry-fidelity: {metric: carry_fidelity, aggregate: mean, require: {min: 0.97}}
+  fits: {metric: sram_peak, require: {max: target.sram}}
+  worst: {metric: carry_fidelity, aggregate: worst, require: {min: 0.985}, severity: warn}
+  quiet: {metric: carry_fidelity, aggregate: median, require: {min: 0.99}, severity: off}
+"""
+NAMES = [
+    "carry-fidelity[int8]",
+    "carry-fidelity[int4]",
+    "fits[int8-soc-8mb]",
+    "fits[int4-soc-8mb]",
+    "worst[int8]",
+    "worst[int4]",
+    "gate.verdict",
+]
+
+
+def defaults(metric):
+    return tuple(sorted((field.name, field.default) for field in fields(metric)))
+
+
+def data(int4: float = 0.98, **changes):
+    """Return what the gate would measure for the policy above."""
+    found = [
+        measurement((0.98, 0.99), options=defaults(CarryFidelity)),
+        measurement((int4, int4), candidate="int4", options=defaults(CarryFidelity)),
+        replace(sram(1000.0), options=defaults(SramPeak)),
+        replace(sram(1000.0, candidate="int4"), options=defaults(SramPeak)),
+    ]
+    return measured(*found, candidates=("int8", "int4"), **changes)
+
+
+class Measuring:
+    """Stands in for the conductor and counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.result = data()
+        self.calls = 0
+
+    def __call__(self, policy, options, progress):
+        self.calls += 1
+        if isinstance(self.result, BaseException):
+            raise self.result
+        return self.result
+
+
+@pytest.fixture
+def measuring(monkeypatch: pytest.MonkeyPatch) -> Measuring:
+    fake = Measuring()
+    monkeypatch.setattr(gate, "measure", fake)
+    return fake
+
+
+@pytest.fixture
+def session(pytester: pytest.Pytester):
+    """Return a function that runs pytest in a folder with one policy."""
+    (pytester.path / "release.gate.yaml").write_text(POLICY)
+
+    def run(*args: str) -> pytest.RunResult:
+        own = () if INSTALLED else ("-p", PLUGIN)
+        # Hypothesis would be imported anew in every session. This project's own sessions turn warnings into errors, and
+        # warning filters are the process's.
+        quiet = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:timeout", "-W", "default")
+        return pytester.runpytest_inprocess(*own, *quiet, *args)
+
+    return run
+
+
+def test_every_check_of_every_candidate_is_a_test_and_so_is_the_verdict(session, measuring) -> None:
+    result = session("--fidelity-gate", "-v")
+
+    result.assert_outcomes(passed=7, warnings=2)
+    assert result.ret == 0
+    # With -v pytest shows the dot of an item that is no Python object as "::"; the item's id keeps it.
+    shown = [name.replace("[", "[[]").replace("gate.verdict", "gate::verdict") for name in NAMES]
+    result.stdout.fnmatch_lines([f"release.gate.yaml::{name} PASSED*" for name in shown])
+    assert measuring.calls == 1
+    result.stdout.no_fnmatch_line("*quiet*")
+
+
+def test_without_the_option_nothing_is_collected(session, measuring, pytester) -> None:
+    pytester.makepyfile("def test_nothing(): pass")
+
+    session().assert_outcomes(passed=1)
+    assert measuring.calls == 0
+
+
+def test_a_missed_check_fails_with_its_comparison_as_the_first_line(session, measuring) -> None:
+    measuring.result = data(int4=0.969996)
+    result = session("--fidelity-gate")
+
+    assert result.ret == 1
+    result.assert_outcomes(passed=5, failed=2, warnings=2)
+    result.stdout.fnmatch_lines(
+        [
+            "*_ carry-fidelity[[]int4[]] _*",
+            "carry-fidelity int4: 0.969996 < 0.97",
+            "required: min: 0.97",
+            "worst probe: 0",
+            "*_ gate.verdict _*",
+            "BLOCKED (exit 1): 3 of 4 required checks are met; carry-fidelity int4: 0.969996 < 0.97",
+        ]
+    )
+    assert measuring.calls == 1
+
+
+def test_a_missed_warning_is_a_warning_of_its_own_class_at_its_line(session, measuring) -> None:
+    result = session("--fidelity-gate")
+
+    result.stdout.fnmatch_lines(["*release.gate.yaml:12: FidelityGateWarning: worst int8: 0.9800 < 0.985"])
+    strict = session("--fidelity-gate", "-W", "error::fidelity_gate.pytest_plugin.FidelityGateWarning")
+    strict.assert_outcomes(passed=5, failed=2)
+    strict.stdout.fnmatch_lines(["*_ worst[[]int8[]] _*", "worst int8: 0.9800 < 0.985", "*_ worst[[]int4[]] _*"])
+
+
+def test_what_was_not_measured_is_an_error_at_setup(session, measuring) -> None:
+    complete = data()
+    missing = replace(
+        complete.measurements[0], status=MeasureStatus.NOT_MEASURED, values=(), reason="z_H is not finite at step 3"
+    )
+    measuring.result = replace(complete, measurements=(missing, *complete.measurements[1:]))
+    result = session("--fidelity-gate")
+
+    result.assert_outcomes(passed=5, errors=1, failed=1, warnings=2)
+    result.stdout.fnmatch_lines(
+        [
+            "*ERROR at setup of carry-fidelity[[]int8[]]*",
+            "carry-fidelity int8: not measured: z_H is not finite at step 3",
+            "BLOCKED (exit 3): *",
+        ]
+    )
+
+
+@pytest.mark.parametrize("ending", [Refused("is a folder", where="ref.pt"), NotMeasured("no torch")])
+def test_a_measurement_that_ends_is_an_error_of_every_check_and_is_not_repeated(session, measuring, ending) -> None:
+    measuring.result = ending
+    result = session("--fidelity-gate")
+
+    result.assert_outcomes(errors=6, failed=1)
+    result.stdout.fnmatch_lines([f"fits[[]int8-soc-8mb[]]: {ending}", f"gate.verdict: {ending}"])
+    assert measuring.calls == 1
+
+
+@pytest.mark.parametrize(
+    "edit", [("metric: sram_peak", "metric: sram_peek"), ("0.97", "NaN"), (POLICY, ""), ("steps: 3", "steps: 3}")]
+)
+def test_a_policy_that_is_wrong_is_a_collection_error(session, measuring, pytester, edit) -> None:
+    (pytester.path / "release.gate.yaml").write_text(POLICY.replace(*edit))
+    pytester.makepyfile("def test_nothing(): pass")
+    result = session("--fidelity-gate")
+
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["fidelity-gate: error: *release.gate.yaml*"])
+    assert measuring.calls == 0
+
+
+@pytest.mark.parametrize(
+    ("args", "left"),
+    [
+        (("-k", "fits"), ["fits[int8-soc-8mb]", "fits[int4-soc-8mb]"]),
+        (("-k", "not carry"), NAMES[2:6]),
+        (("--deselect", "release.gate.yaml::fits[int4-soc-8mb]"), [*NAMES[:3], *NAMES[4:6]]),
+        (("release.gate.yaml::carry-fidelity[int8]",), ["carry-fidelity[int8]"]),
+        (("-m", "anything"), []),
+        (("-k", "nothing-like-this"), []),
+    ],
+)
+def test_whatever_is_deselected_the_verdict_is_run_and_fails_for_it(session, measuring, args, left) -> None:
+    result = session("--fidelity-gate", "-v", *args)
+
+    assert result.ret == 1
+    result.stdout.fnmatch_lines([f"*::{name.replace('[', '[[]')} PASSED*" for name in left])
+    gone = [name for name in NAMES[:-1] if name not in left]
+    result.stdout.fnmatch_lines([f"gate.verdict: {len(gone)} of 6 checks were deselected: *"])
+    result.assert_outcomes(
+        passed=len(left), failed=1, warnings=sum("worst" in name for name in left), deselected=_deselected(args, gone)
+    )
+
+
+def _deselected(args: tuple[str, ...], gone: list[str]) -> int:
+    """Return what pytest itself counts: the verdict too where an expression left it out; nothing for a chosen id."""
+    if len(args) == 1:
+        return 0
+    return len(gone) + (args[0] != "--deselect" and "not" not in args[1].split())
+
+
+def test_selecting_everything_by_name_is_a_pass(session, measuring) -> None:
+    session("--fidelity-gate", "release.gate.yaml").assert_outcomes(passed=7, warnings=2)
+    session("--fidelity-gate", ".", "release.gate.yaml").assert_outcomes(passed=7, warnings=2)
+
+
+def test_asking_for_the_gate_where_there_is_no_policy_is_not_green(session, measuring, pytester) -> None:
+    pytester.makepyfile(test_other="def test_nothing(): pass")
+    result = session("--fidelity-gate", "test_other.py")
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: --fidelity-gate: no policy named [*].gate.yaml was collected"])
+
+
+def test_other_file_names_can_be_given_in_the_ini_file(session, measuring, pytester) -> None:
+    (pytester.path / "release.gate.yaml").rename(pytester.path / "release.policy.yaml")
+    pytester.makeini("[pytest]\nfg_files = *.policy.yaml other.yaml")
+
+    session("--fidelity-gate").assert_outcomes(passed=7, warnings=2)
+
+
+def test_every_policy_is_measured_once_and_has_its_own_verdict(session, measuring, pytester) -> None:
+    (pytester.path / "second.gate.yaml").write_text(POLICY.replace("0.97", "0.999"))
+    result = session("--fidelity-gate")
+
+    result.assert_outcomes(passed=11, failed=3, warnings=4)
+    assert measuring.calls == 2
+
+
+def test_saved_measurements_are_judged_without_running_anything(session, measuring, pytester) -> None:
+    (pytester.path / "m.json").write_bytes(measurements_file.dump(data(int4=0.5)))
+    result = session("--fidelity-gate", "--fg-measurements", "m.json")
+
+    result.assert_outcomes(passed=5, failed=2, warnings=2)
+    assert measuring.calls == 0
+    gone = session("--fidelity-gate", "--fg-measurements", "gone.json")
+    assert gone.ret == pytest.ExitCode.INTERRUPTED
+
+
+def test_measurements_of_another_run_block(session, measuring, pytester) -> None:
+    other = data()
+    other = replace(
+        other, candidates=tuple(replace(one, depth=replace(one.depth, steps=1)) for one in other.candidates)
+    )
+    (pytester.path / "m.json").write_bytes(measurements_file.dump(other))
+    result = session("--fidelity-gate", "--fg-measurements", "m.json")
+
+    result.assert_outcomes(errors=6, failed=1)
+    result.stdout.fnmatch_lines(["gate.verdict: measurements: candidates.int8.recursion: measured with *"])
+
+
+def test_paths_of_the_command_line_are_taken(session, measuring, monkeypatch) -> None:
+    seen = []
+
+    def look(policy, options, progress):
+        seen.append((policy, options))
+        return data()
+
+    monkeypatch.setattr(gate, "measure", look)
+    session(
+        "--fidelity-gate", "--fg-reference", "r.pt", "--fg-candidate", "int8=a.bin", "--fg-candidate", "int4=b.bin",
+        "--fg-inputs", "other.npz", "--fg-allow-code",
+    ).assert_outcomes(passed=7, warnings=2)  # fmt: skip
+
+    ((policy, options),) = seen
+    assert [spec.path for spec in (policy.reference, *policy.candidates)] == ["r.pt", "a.bin", "b.bin"]
+    assert dict(policy.inputs.options)["path"] == "other.npz"
+    assert options.allow_code is True
+
+
+def test_junit_xml_of_pytest_shows_what_blocks(session, measuring, pytester) -> None:
+    measuring.result = data(int4=0.5)
+    session("--fidelity-gate", "--junitxml", "out.xml")
+
+    cases = list(ElementTree.parse(pytester.path / "out.xml").iter("testcase"))  # noqa: S314
+    failed = {
+        case.get("name"): case.find("failure").get("message") for case in cases if case.find("failure") is not None
+    }
+    assert set(failed) == {"carry-fidelity[int4]", "gate.verdict"}
+    assert failed["carry-fidelity[int4]"].startswith("Failed: carry-fidelity int4: 0.5000 < 0.97")
+
+
+def test_names_that_meet_are_numbered(session, measuring, pytester) -> None:
+    text = POLICY.replace("{int8: int8.safetensors, int4: int4.safetensors}", "{a: a.bin, a-b: b.bin}")
+    text = text.replace("[soc-8mb]", "[{name: b-c, sram: 1 MiB}, {name: c, sram: 1 MiB}]")
+    (pytester.path / "release.gate.yaml").write_text(text)
+    records = [ModelRecord(name, facts(name), data().reference.depth) for name in ("a", "a-b")]
+    complete = data()
+    renamed = {"int8": "a", "int4": "a-b"}
+    measuring.result = replace(
+        complete,
+        candidates=tuple(records),
+        measurements=tuple(replace(one, candidate=renamed[one.candidate]) for one in complete.measurements),
+    )
+    result = session("--fidelity-gate", "-v")
+
+    result.assert_outcomes(passed=9, warnings=2)
+    result.stdout.fnmatch_lines(["*::fits[[]a-b-c[]] PASSED*", "*::fits[[]a-b-c[]].2 PASSED*"])
+
+
+def test_hostile_text_is_escaped(session, measuring) -> None:
+    measuring.result = Refused("x\x1b[31m\n::error::y")
+    result = session("--fidelity-gate")
+
+    assert "gate.verdict: x\\x1b[31m\\x0a: :error: :y" in result.stdout.str()
+    assert "::error" not in result.stdout.str()
+
+
+def test_xdist_workers_come_to_the_same_verdict(session, measuring, pytester) -> None:
+    pytest.importorskip("xdist")
+    (pytester.path / "m.json").write_bytes(measurements_file.dump(data(int4=0.5)))
+    result = session("--fidelity-gate", "--fg-measurements", "m.json", "-n", "2", "-p", "xdist")
+
+    assert result.ret == 1
+    result.assert_outcomes(passed=5, failed=2, warnings=2)
+
+
+IMPORTED = """
+import sys
+before = set(sys.modules)
+import pytest
+pytest_modules = {name.partition('.')[0] for name in sys.modules}
+import fidelity_gate.pytest_plugin
+found = {name.partition('.')[0] for name in sys.modules} - pytest_modules - sys.stdlib_module_names
+assert found == {'fidelity_gate'}, found
+ours = {name for name in sys.modules if name.startswith('fidelity_gate')}
+assert ours == {'fidelity_gate', 'fidelity_gate.pytest_plugin'}, ours
+"""
+
+SESSION = """
+import sys, pytest
+code = pytest.main(['-q', '-p', 'no:cacheprovider', *sys.argv[1:]])
+heavy = {'torch', 'numpy', 'pydantic', 'onnxruntime', 'rich', 'click'} & set(sys.modules)
+assert not heavy, heavy
+sys.exit(code)
+"""
+
+
+def as_process(code: str, *args: str, cwd: Path | None = None) -> None:
+    root = Path(fidelity_gate.__file__).parents[1]
+    program = f"import sys; sys.path.insert(0, {str(root)!r})\n{code}"
+    subprocess.run([sys.executable, "-c", program, *args], check=True, timeout=60, cwd=cwd)
+
+
+def test_loading_the_plugin_imports_pytest_and_the_standard_library_only() -> None:
+    as_process(IMPORTED)
+
+
+def test_a_session_that_does_not_ask_for_the_gate_pays_for_nothing(tmp_path) -> None:
+    (tmp_path / "test_it.py").write_text("def test_nothing(): pass")
+    (tmp_path / "release.gate.yaml").write_text(POLICY)
+
+    plugins = (*(() if INSTALLED else ("-p", PLUGIN)), "-p", "no:xdist", "-p", "no:hypothesispytest")
+    as_process(SESSION, *plugins, cwd=tmp_path)
