@@ -55,6 +55,8 @@ _TEXTS = {
     "cooldown": "Steps at the end in which it falls.",
     "weight_decay": "Of AdamW.",
     "ema": "Decay of the averaged weights.",
+    "unit_start": "Start attention from rows, columns, boxes.",
+    "staggered": "Spread the first puzzles over ACT steps.",
     "exploration": "Share of puzzles that may not halt early.",
     "steps": "Optimiser steps.",
     "seed": "Of weights and batches.",
@@ -101,7 +103,8 @@ def _recipe_options(command: Callable[..., int]) -> Callable[..., int]:
     """Add one option for every field of a recipe; what is not given keeps its default."""
     for field in reversed(TrainingRecipe.__dataclass_fields__.values()):
         flag, kind = f"--{field.name.replace('_', '-')}", type(field.default)
-        text = f"{_TEXTS[field.name]}  [default: {field.default}]"
+        flag = f"{flag}/--no-{flag[2:]}" if kind is bool else flag
+        text = f"{_TEXTS[field.name]}  [default: {str(field.default).lower()}]"
         command = click.option(flag, field.name, type=kind, default=None, help=text)(command)
     return command
 
@@ -124,7 +127,6 @@ def train(*, out: Path, name: str, like: str | None, resume: bool, every: int, t
 
     recipe = _recipe({key: value for key, value in given.items() if value is not None}, like, out / CHECKPOINT, resume)
     torch.set_num_threads(threads)
-    out.mkdir(parents=True, exist_ok=True)
     with Bar() as bar:
         bar.start(f"training {name}", recipe.steps)
         trainer = run(recipe, TrainingPlan(out, every, resume), _Watcher(bar, recipe.steps))

@@ -46,6 +46,7 @@ def train(recipe: TrainingRecipe, plan: TrainingPlan, listener: Listener) -> Tra
         InputsRefused: no such puzzles exist.
     """
     trainer = Trainer(recipe, task_of(recipe))
+    plan.folder.mkdir(parents=True, exist_ok=True)
     path = plan.folder / CHECKPOINT
     if plan.resume:
         load_checkpoint(trainer, path)
