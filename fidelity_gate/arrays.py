@@ -168,7 +168,10 @@ def quiet(threads: int) -> Iterator[None]:
 
 def _wide(array: Tensor) -> Tensor:
     """Return the tensor in float64 and in memory order, so that equal values are summed in the same order."""
-    return array.contiguous().double() if is_torch(array) else np.ascontiguousarray(array, dtype=np.float64)
+    if is_torch(array):
+        torch = sys.modules["torch"]
+        return array.to(torch.float64, memory_format=torch.contiguous_format)
+    return np.ascontiguousarray(array, dtype=np.float64)
 
 
 def _squares(wide: Tensor) -> Tensor:

@@ -89,8 +89,9 @@ class Runner:
             raise ModelRefused(what, field=self.name, hint="the model and its recursion must agree")
 
     def close(self) -> None:
-        """Drop the run, wherever it is."""
+        """Drop the run, wherever it is, and the states it holds."""
         self._states.close()
+        self.side = None
 
     def _checked(self, state: StepState) -> StepState:
         """Return the state with its streams in the model's order; raises when they are not what was declared."""
