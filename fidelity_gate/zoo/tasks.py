@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from fidelity_gate.errors import UsageError
 from fidelity_gate.inputs import modular_addition, sudoku, sudoku_board
 from fidelity_gate.zoo.augmentation import revealed, shuffled_sudoku
 
@@ -106,10 +107,13 @@ def task_of(recipe: TrainingRecipe) -> SudokuTask | AdditionTask:
 
     Raises:
         InputsRefused: no such puzzles exist.
+        UsageError: a modulus with too few pairs.
     """
     if recipe.task == "sudoku":
         return _sudoku(recipe)
     train, held_out = modular_addition.split(recipe.size, 0.5, recipe.data_seed)
+    if len(held_out) <= EVALUATION + CALIBRATION:
+        raise UsageError(f"addition modulo {recipe.size} leaves too few pairs to hold out", field="size", hint="59")
     rows = modular_addition.examples(np.concatenate((held_out, train)), recipe.size)
     return AdditionTask(_cut(rows, len(held_out) - EVALUATION - CALIBRATION), recipe.size)
 
