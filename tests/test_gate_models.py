@@ -49,6 +49,9 @@ METRICS = (
 )
 
 
+METRIC_NAMES = ("carry_fidelity", "carry_range", "cell_accuracy", "puzzle_exact_drop")
+
+
 @pytest.fixture(scope="module", params=sorted(FAMILIES))
 def shop(request, tmp_path_factory):
     """A reference and two compressions of it, as files, and an npz of probes."""
@@ -195,3 +198,43 @@ def test_a_hooked_model_of_the_users_own_goes_through_the_whole_gate(tmp_path):
     assert len(fidelity.curve) == 4
     assert 0.5 < np.mean(fidelity.values) < 1.0
     assert np.mean(found.noise_floor.values) > 0.999
+
+
+# ---------------------------------------------------------------- a checkpoint that nobody here trained
+
+
+@pytest.mark.shared_models
+def test_on_a_trained_recurrent_transformer_the_gate_finds_the_known_fidelities(shared, tmp_path):
+    from test_families import shortest_paths
+
+    folder = shared / "models" / "recurrent-transformer-sp4x4"
+    facts = (("num_heads", 4),)
+    reference = ModelSpec("reference", str(folder / "sp4x4_base.pt"), facts)
+    opened = open_model(reference)
+    recipes = ("int4-calibrated", "int4-naive", "int8")
+    for recipe in recipes:
+        small = parse_recipe(recipe).compress(opened, None)
+        (tmp_path / f"{recipe}.safetensors").write_bytes(artifact.encode(small))
+    inputs, answers = shortest_paths(folder / "4x4_1610.data")
+    only = [row for row, paths in enumerate(answers) if len(paths) == 1][:24]  # one shortest path: one right answer
+    labels = np.stack([answers[row][0] for row in only])
+    np.savez(tmp_path / "eval.npz", inputs=inputs[only], labels=labels.astype(np.int32))
+    base = policy_of(tmp_path, batch=32)
+    policy = replace(
+        base,
+        reference=reference,
+        candidates=tuple(ModelSpec(name, str(tmp_path / f"{name}.safetensors")) for name in recipes),
+        inputs=InputsSpec("npz", (("answer", "16:40"), ("path", "eval.npz")), base=str(tmp_path)),
+        recursion=Depth(1, 1, 32),
+        checks=tuple(check for check in base.checks if not check.options and check.metric in METRIC_NAMES),
+    )
+    found = gate.measure(policy, gate.MeasureOptions(), Recorded())
+    fidelity = {name: np.mean(the(found, name, "carry_fidelity").values) for name in recipes}
+    assert fidelity["int8"] == pytest.approx(1.000, abs=0.001)
+    assert fidelity["int4-calibrated"] == pytest.approx(0.994, abs=0.004)
+    assert fidelity["int4-naive"] == pytest.approx(0.979, abs=0.008)
+    assert np.mean(found.noise_floor.values) > 0.9999
+    growth = the(found, "int8", "carry_range").detail
+    assert growth.startswith("largest |z| by step")
+    assert np.mean(the(found, "int8", "cell_accuracy").values) > 0.95
+    assert abs(np.mean(the(found, "int8", "puzzle_exact_drop").values)) < 0.02
