@@ -237,7 +237,7 @@ def shipped_rows(found):
 
 @pytest.mark.parametrize("name", catalog.names())
 def test_shipped_rows_share_nothing_with_each_other_or_with_training(name):
-    """The generator's first rows do not depend on their count: a small pool makes the same sets, and the pool's start."""
+    """The generator's first rows do not depend on their count, so a small pool has the same sets beside it."""
     found = catalog.entry(name)
     recipe = recipe_from(found.card.recipe)
     sets = task_of(dataclasses.replace(recipe, pool=min(recipe.pool, 100))).sets
@@ -303,3 +303,9 @@ def test_zoo_list_and_path_find_the_models():
             told = CliRunner().invoke(zoo, ["path", name, *data], catch_exceptions=False)
             assert Path(told.output.strip()).is_file()
             assert told.output.strip().endswith(suffix)
+
+
+def test_the_page_of_the_zoo_holds_every_card_as_it_is():
+    told = CliRunner().invoke(zoo, ["list", "--markdown"], catch_exceptions=False).output
+    written = (Path(__file__).parents[1] / "docs" / "zoo.md").read_text(encoding="utf-8")
+    assert told in written, "docs/zoo.md: put the output of `fidelity-gate zoo list --markdown` under 'The cards'"

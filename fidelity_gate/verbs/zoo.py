@@ -69,9 +69,15 @@ def zoo() -> None:
     """List, find and train the embedded models."""
 
 
-@zoo.command("list", epilog="\b\nExamples:\n  fidelity-gate zoo list\n")
-def list_models() -> int:
-    """Show every embedded model with its task, size, depth and accuracy."""
+@zoo.command("list", epilog="\b\nExamples:\n  fidelity-gate zoo list\n  fidelity-gate zoo list --markdown\n")
+@click.option("--markdown", is_flag=True, help="The whole model cards, as Markdown.")
+def list_models(*, markdown: bool) -> int:
+    """Show every embedded model with its family, size, depth and accuracy."""
+    if markdown:
+        from fidelity_gate.zoo.page import page
+
+        write_stdout(page())
+        return 0
     from rich.box import SIMPLE
     from rich.console import Console
     from rich.table import Table

@@ -39,8 +39,8 @@ def start_from_units(weights: dict[str, torch.Tensor], units: NDArray[np.int64],
     Each kind of unit gets its own part of the width and its own attention head: positions hold a random code of their
     unit in each part, and the head's query and key are one random projection of that part, so that from the first step
     a cell looks at the cells which constrain it. Residual branches start at zero, because copying the givens is learned
-    first and would otherwise unlearn this. All of it is trained on. Attention that must find the units by itself
-    stays at chance for thousands of steps, which this zoo's budget of minutes does not have.
+    first and would otherwise unlearn this. All of it is trained on. Attention that had to find the units by itself was
+    still at chance after 800 steps of 6x6 sudoku.
 
     Args:
         weights: changed in place.
