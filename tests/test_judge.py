@@ -133,6 +133,10 @@ def test_an_unusable_bound_is_refused_whatever_was_measured(bound: Bound, direct
     assert said in only(verdict).reason
 
 
+def test_a_usable_bound_has_no_fault() -> None:
+    assert bounds.bound_fault(Bound(minimum=0.5), Direction.HIGHER) == ""
+
+
 def test_no_observation_is_never_met() -> None:
     assert not bounds.all_met((), Bound(minimum=0.0), Direction.HIGHER)
 

@@ -6,16 +6,17 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from fidelity_gate.errors import InputsRefused
 from fidelity_gate.inputs.making import IGNORED, make_probes, square_grid
 from fidelity_gate.inputs.tokens import token_column, token_rows
 from fidelity_gate.records import Probes
 from fidelity_gate.registry import unknown
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 LIMIT_BYTES = 2 * 2**30
 IDENTIFIER_NAMES = ("identifiers", "puzzle_identifiers")

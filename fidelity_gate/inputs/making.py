@@ -6,12 +6,14 @@ import hashlib
 import math
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from fidelity_gate.lazy import Postponed
 from fidelity_gate.records import Probes
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
+else:
+    np = Postponed("numpy")
 
 IGNORED = -100  # the usual "this cell does not count" of PyTorch's losses
 

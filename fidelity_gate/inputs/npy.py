@@ -10,19 +10,21 @@ import zipfile
 import zlib
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from fidelity_gate.errors import InputsRefused, UnsafeContent
+from fidelity_gate.lazy import Postponed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy as np
     from numpy.typing import NDArray
+else:
+    np = Postponed("numpy")
 
 NPY_MAGIC = b"\x93NUMPY"
 ZIP_MAGIC = b"PK\x03\x04"
 _MEMBERS = 64
-_HEADER_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+_HEADER_READERS = {(1, 0): "read_array_header_1_0", (2, 0): "read_array_header_2_0"}  # of numpy.lib.format
 
 # What numpy's parser of Python literals lets out on bytes that nobody wrote in good faith; KeyError: version 3, which
 # numpy writes for structured arrays alone.
@@ -50,7 +52,7 @@ def read_npy(data: bytes, *, where: str, field: str = "") -> NDArray[Any]:
     stream = io.BytesIO(data)
     try:
         version = np.lib.format.read_magic(stream)
-        shape, fortran, dtype = _HEADER_READERS[version](stream)
+        shape, fortran, dtype = getattr(np.lib.format, _HEADER_READERS[version])(stream)
     except _BROKEN_HEADER as error:
         raise InputsRefused("is not a readable .npy file: its header is broken", where=where, field=field) from error
     if dtype.hasobject:

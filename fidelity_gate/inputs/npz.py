@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from fidelity_gate.errors import InputsRefused
 from fidelity_gate.files import FileBytes, read_file
 from fidelity_gate.inputs.array_file import LIMIT_BYTES, ArrayFile
 from fidelity_gate.inputs.npy import NPY_MAGIC, ZIP_MAGIC, read_npy, read_npz
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from fidelity_gate.errors import InputsRefused, UnsafeContent
+from fidelity_gate.lazy import Postponed
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
+else:
+    np = Postponed("numpy")
 
 MOST_CELLS = 2**28  # 1 GiB as int32
-_INT32 = np.iinfo(np.int32)
+_LOWEST, _HIGHEST = -(2**31), 2**31 - 1  # of int32
 _KINDS = {
     "O": "Python objects",
     "U": "text",
@@ -62,7 +64,7 @@ def _int32(array: NDArray[Any], where: str, field: str) -> NDArray[np.int32]:
         array = array.astype(np.float64)  # narrower floats cannot hold the bounds below
         _refuse_cells(array, ~np.isfinite(array), "not finite", where, field)
         _refuse_cells(array, array != np.floor(array), "not a whole number", where, field)
-    _refuse_cells(array, (array < _INT32.min) | (array > _INT32.max), "beyond 32 bits", where, field)
+    _refuse_cells(array, (array < _LOWEST) | (array > _HIGHEST), "beyond 32 bits", where, field)
     rows = np.ascontiguousarray(array, np.int32)
     return rows if rows.flags.writeable else rows.copy()  # torch warns of arrays that share read-only bytes
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
-import numpy as np
-
 from fidelity_gate import bounds
 from fidelity_gate.errors import NotMeasured
+from fidelity_gate.lazy import Postponed
 from fidelity_gate.metrics import cells
 from fidelity_gate.metrics.series import Series, values
 from fidelity_gate.records import Depth, Direction, Evidence, Measured
@@ -16,10 +15,14 @@ from fidelity_gate.records import Depth, Direction, Evidence, Measured
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import numpy as np
+
     from fidelity_gate.metrics.series import Numbers
     from fidelity_gate.protocols import Pair, Side
 
     Score: TypeAlias = Callable[[Pair, cells.Mask], Numbers]  # which cells are right (B, S') -> (B,)
+else:
+    np = Postponed("numpy")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,16 +6,19 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-import numpy as np
-
+from fidelity_gate.lazy import Postponed
 from fidelity_gate.metrics import cells
 from fidelity_gate.metrics.series import SeriesAccumulator, When, check_when
 from fidelity_gate.records import Depth, Direction, Evidence
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from fidelity_gate.metrics.cells import Mask
     from fidelity_gate.metrics.series import Numbers
     from fidelity_gate.protocols import Pair, Side
+else:
+    np = Postponed("numpy")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,15 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-import numpy as np
-
 from fidelity_gate.errors import NotMeasured
+from fidelity_gate.lazy import Postponed
 from fidelity_gate.metrics.series import Series, chosen_streams, values
 from fidelity_gate.records import Depth, Direction, Evidence, Measured
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from fidelity_gate.metrics.series import Numbers
     from fidelity_gate.protocols import Pair, Side
+else:
+    np = Postponed("numpy")
 
 Against = Literal["reference", "first-step"]
 _STEPS_TOLD = 8

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
-import numpy as np
-
 from fidelity_gate.errors import NotMeasured
+from fidelity_gate.lazy import Postponed
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from fidelity_gate.protocols import Pair, Side
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     Cells: TypeAlias = NDArray[np.int64]
     Mask: TypeAlias = NDArray[np.bool_]
+else:
+    np = Postponed("numpy")
 
 
 NO_LOGITS = "the models have no logits to decode an answer from"

@@ -5,20 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-import numpy as np
-
 from fidelity_gate import bounds, registry
 from fidelity_gate.errors import NotMeasured, PolicyError
+from fidelity_gate.lazy import Postponed
 from fidelity_gate.records import Aggregate, CurvePoint, Direction, Measured
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from fidelity_gate.protocols import Pair
 
     Numbers: TypeAlias = NDArray[np.float64]
+else:
+    np = Postponed("numpy")
 
 When: TypeAlias = Literal["last", "worst"] | int
 FIRST, ALL = "first", "all"

@@ -6,7 +6,7 @@ import click
 
 from fidelity_gate import measurements_file
 from fidelity_gate.verbs.orders import Desk, parse_orders
-from fidelity_gate.verbs.stages import judged, prepare_for
+from fidelity_gate.verbs.stages import briefly, judged, prepare_for
 
 EPILOG = """\b
 Examples:
@@ -24,7 +24,7 @@ The policy must ask for the same run: the same candidates, depth, seed, threads,
 def judge(*, measurements: str, policy: str, reports: tuple[str, ...]) -> int:
     """Judge the file MEASUREMENTS against a policy, in well under a second."""
     orders = parse_orders(reports, keep=(measurements, policy))
-    with Desk(orders) as desk:
+    with briefly(), Desk(orders) as desk:
         measured = measurements_file.read(measurements)
         desk.policy = prepare_for(policy, measured)
         return desk.close(judged(desk.policy, measured))
