@@ -213,6 +213,8 @@ def _smaller_changes(node: ast.AST, text: str) -> Iterator[Change]:
             yield "''  [-> text]", _set("value", "mutated")
         case ast.Raise() | ast.Expr(value=ast.Call() | ast.Yield() | ast.YieldFrom()):
             yield f"{text}  [removed]", lambda _: ast.Pass()
+        case ast.Return(value=ast.Constant(value="")):
+            return  # None instead of no text is told by the type checker, and text instead of none is above
         case ast.Return(value=ast.expr()):
             yield f"{text}  [-> None]", _set("value", ast.Constant(None))
 

@@ -521,17 +521,20 @@ def test_a_candidate_of_whom_nothing_is_required_is_refused() -> None:
         judge(replace(made, checks=(*made.checks, soft)), measured(candidates=("int8", "int4")))
 
 
-@pytest.mark.parametrize(
-    "made",
-    [
-        policy(FIDELITY, FIDELITY),
-        policy(candidates=("int8", "int8")),
-        policy(replace(FIDELITY, candidates=("int4",))),
-    ],
-)
-def test_a_policy_that_contradicts_itself_is_refused(made: Policy) -> None:
-    with pytest.raises(PolicyError):
-        judge(made, measured())
+@pytest.mark.parametrize("made", [policy(FIDELITY, FIDELITY), policy(candidates=("int8", "int8"))])
+def test_two_things_of_one_name_are_refused(made: Policy) -> None:
+    with pytest.raises(PolicyError, match="two candidates or two checks have the same name"):
+        judge(made, measured(candidates=tuple(spec.name for spec in made.candidates)))
+
+
+def test_a_check_of_an_unknown_candidate_is_refused_at_its_place() -> None:
+    named = replace(FIDELITY, id="b", candidates=("z", "int4", "int8"))
+    with pytest.raises(PolicyError, match="there is no candidate 'int4'") as caught:
+        judge(policy(FIDELITY, named), measured())
+    assert (caught.value.where, caught.value.field) == ("release.gate.yaml", "b")
+    with pytest.raises(PolicyError) as caught:
+        judge(policy(FIDELITY, replace(named, place=FITS.place)), measured())
+    assert caught.value.where == "release.gate.yaml:12:3"
 
 
 def test_one_check_may_be_there_once_a_target() -> None:
@@ -588,6 +591,12 @@ def test_depths_that_the_policy_states_itself_are_accepted() -> None:
         judge(deep, measured())
     assert caught.value.field == "recursion"
     assert judge(replace(deep, reference=replace(deep.reference, recursion=DEPTH)), measured()).passed
+
+
+def test_the_order_of_candidates_does_not_matter() -> None:
+    both = [measurement(candidate=name) for name in ("int8", "int4")]
+
+    assert judge(policy(candidates=("int8", "int4")), measured(*both, candidates=("int4", "int8"))).passed
 
 
 def test_another_policy_on_the_same_run_is_allowed() -> None:
