@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # One thread a process: parallel tests on few cores fight each other otherwise.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test check tests format lint types layers bench results clean help
+.PHONY: demo test check tests format lint types layers bench mutation results clean help
 
 help: ## Show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -47,6 +47,9 @@ tests: $(VENV)/.dev ## Run the tests
 
 bench: $(VENV)/.dev ## Measure memory and time as ratios in one run
 	$(BIN)/python -m ci.bench
+
+mutation: $(VENV)/.dev ## Change the judge in every small way; each change must fail a test
+	$(BIN)/python -m ci.mutate_judge
 
 results: $(VENV)/.dev ## Regenerate docs/results.md from the zoo
 	$(BIN)/python -m ci.results

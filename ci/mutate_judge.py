@@ -165,10 +165,11 @@ def _mutants(module: str, tree: ast.Module) -> Iterator[Mutant]:
 
 
 def _annotations(tree: ast.Module) -> set[ast.AST]:
-    """Return the nodes that never run: annotations, imports for types, docstrings."""
+    """Return the nodes that decide nothing: annotations, imports for types, docstrings, decorators."""
     roots: list[ast.AST] = []
     for node in ast.walk(tree):
         roots += [part for field in ("annotation", "returns") if (part := getattr(node, field, None)) is not None]
+        roots += getattr(node, "decorator_list", [])
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
             roots.append(node)
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
@@ -213,9 +214,8 @@ def _smaller_changes(node: ast.AST, text: str) -> Iterator[Change]:
             yield "''  [-> text]", _set("value", "mutated")
         case ast.Raise() | ast.Expr(value=ast.Call() | ast.Yield() | ast.YieldFrom()):
             yield f"{text}  [removed]", lambda _: ast.Pass()
-        case ast.Return(value=ast.Constant(value="")):
-            return  # None instead of no text is told by the type checker, and text instead of none is above
-        case ast.Return(value=ast.expr()):
+        # None instead of no text is what the type checker tells; text instead of none is a mutant of its own.
+        case ast.Return(value=ast.expr() as value) if ast.unparse(value) != "''":
             yield f"{text}  [-> None]", _set("value", ast.Constant(None))
 
 

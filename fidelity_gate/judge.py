@@ -32,7 +32,7 @@ from fidelity_gate.bounds import (
 )
 from fidelity_gate.errors import WORST_FIRST, ExitCode
 from fidelity_gate.matching import indexed, key_of, pairs, refuse_other_run, refuse_unsound
-from fidelity_gate.records import CheckResult, MeasureStatus, Outcome, Severity, Verdict
+from fidelity_gate.records import Aggregate, CheckResult, MeasureStatus, Outcome, Severity, Verdict
 from fidelity_gate.units import format_against
 from fidelity_gate.wording import comparison, headline
 
@@ -191,8 +191,7 @@ def _too_few(case: _Case, measurement: Measurement) -> str:
         return ""
     if case.probes < case.policy.minimum_probes:
         return f"{case.probes} probes were measured, and the policy wants at least {case.policy.minimum_probes}"
-    aggregate = case.check.aggregate
-    fewest = FEWEST_PROBES.get(aggregate, 1) if aggregate else 1
+    fewest = FEWEST_PROBES.get(case.check.aggregate or Aggregate.MEAN, 1)
     if case.probes < fewest:
         return f"{case.probes} probes say nothing about {case.check.aggregate}, which needs at least {fewest}"
     return ""
