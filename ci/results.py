@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 import tempfile
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from fidelity_gate.artifact import encode
 from fidelity_gate.bounds import observations
 from fidelity_gate.errors import GateError
 from fidelity_gate.judge import judge
-from fidelity_gate.records import Aggregate, Bound, Check, Direction, ModelSpec, Severity
+from fidelity_gate.records import Aggregate, Bound, Check, Direction, Severity
 from fidelity_gate.shipped import policy_path
 from fidelity_gate.units import format_value
 from fidelity_gate.verbs.compress import compressed
@@ -106,9 +107,12 @@ the float32 reference, on its 500 evaluation puzzles.
 
 def _section(found: ZooEntry) -> str:
     with tempfile.TemporaryDirectory() as folder:
-        policy = prepare(str(policy_path(f"zoo/{found.name}.yaml")), reference=None, candidates=(), inputs=None)
         made, refused = _candidates(found, Path(folder))
-        asked = replace(policy, candidates=made, checks=(*policy.checks, *_extra()))
+        shipped = str(policy_path(f"zoo/{found.name}.yaml"))
+        policy = prepare(
+            shipped, reference=None, candidates=tuple(f"{_id(r)}={p}" for r, p in made.items()), inputs=None
+        )
+        asked = replace(policy, checks=(*policy.checks, *_extra()))
         with Bar() as bar:
             measured = gate.measure(asked, gate.MeasureOptions(), bar)
         blocked = blocked_candidates(judge(replace(asked, checks=policy.checks), measured))
@@ -116,9 +120,15 @@ def _section(found: ZooEntry) -> str:
     return "\n".join([*lines, "", *_disagreements(made, measured, blocked), *(f"- {line}" for line in refused), ""])
 
 
-def _candidates(found: ZooEntry, folder: Path) -> tuple[tuple[ModelSpec, ...], list[str]]:
-    """Write every rung, and return them with those that their recipe refuses to make here."""
-    made, refused = [], []
+def _id(recipe: str) -> str:
+    """Return a recipe as the name of a candidate."""
+    return re.sub(r"[^a-z0-9]+", "-", recipe)
+
+
+def _candidates(found: ZooEntry, folder: Path) -> tuple[dict[str, Path], list[str]]:
+    """Write every rung; return the file of each recipe, and what is to be said of rungs that cannot be made here."""
+    made: dict[str, Path] = {}
+    refused = []
     for rung in LADDER:
         recipe, plus, _ = rung.partition("+")
         path = folder / f"{len(made)}.safetensors"
@@ -129,8 +139,8 @@ def _candidates(found: ZooEntry, folder: Path) -> tuple[tuple[ModelSpec, ...], l
         except GateError as error:
             refused.append(f"`{recipe}` could not be made here: {error.what}")
             continue
-        made.append(ModelSpec(recipe, str(path)))
-    return tuple(made), refused
+        made[recipe] = path
+    return made, refused
 
 
 def _extra() -> list[Check]:
@@ -158,21 +168,23 @@ def _context(measured: MeasurementSet) -> list[str]:
     return lines
 
 
-def _table(made: tuple[ModelSpec, ...], measured: MeasurementSet, blocked: frozenset[str]) -> list[str]:
+def _table(recipes: Iterable[str], measured: MeasurementSet, blocked: frozenset[str]) -> list[str]:
     heads = ["recipe", *(column.title for column in COLUMNS), "shipped policy", "labels"]
     lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
-    for spec in made:
-        cells = [_shown(column, _value(column, spec.name, measured)) for column in COLUMNS]
-        decision = "**blocks**" if spec.name in blocked else "passes"
-        lines.append("| " + " | ".join([f"`{spec.name}`", *cells, decision, _labels(spec.name, measured)]) + " |")
+    for recipe in recipes:
+        name = _id(recipe)
+        cells = [_shown(column, _value(column, name, measured)) for column in COLUMNS]
+        decision = "**blocks**" if name in blocked else "passes"
+        lines.append("| " + " | ".join([f"`{recipe}`", *cells, decision, _labels(name, measured)]) + " |")
     return lines
 
 
-def _disagreements(made: tuple[ModelSpec, ...], measured: MeasurementSet, blocked: frozenset[str]) -> list[str]:
-    wrong = [spec.name for spec in made if (spec.name in blocked) != (_labels(spec.name, measured) != "may ship")]
+def _disagreements(recipes: Iterable[str], measured: MeasurementSet, blocked: frozenset[str]) -> list[str]:
+    rungs = tuple(recipes)
+    wrong = [rung for rung in rungs if (_id(rung) in blocked) != (_labels(_id(rung), measured) != "may ship")]
     if not wrong:
-        return [f"Policy and labels agree on all {len(made)} rungs."]
-    return [f"Policy and labels disagree on: {', '.join(f'`{name}`' for name in wrong)} (of {len(made)} rungs)."]
+        return [f"Policy and labels agree on all {len(rungs)} rungs."]
+    return [f"Policy and labels disagree on: {', '.join(f'`{name}`' for name in wrong)} (of {len(rungs)} rungs)."]
 
 
 def _labels(name: str, measured: MeasurementSet) -> str:

@@ -30,7 +30,7 @@ PROGRAM = "fidelity-gate"
 EPILOG = """\b
 Examples:
   fidelity-gate demo
-  fidelity-gate policy init > release.yaml
+  fidelity-gate policy init release.yaml
   fidelity-gate run release.yaml --report junit:gate.xml --report terminal
 
 Exit codes: 0 may ship, 1 a check failed, 2 refused, 3 could not decide, 4 a bug of this tool.

@@ -10,7 +10,7 @@ from fidelity_gate.bounds import mean
 from fidelity_gate.records import MeasureStatus, Outcome
 from fidelity_gate.text import printable
 from fidelity_gate.units import format_against, format_value
-from fidelity_gate.wording import blocks, figure, headline, requirement, subject, verdict_line
+from fidelity_gate.wording import blocks, detail_of, figure, headline, requirement, subject, verdict_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,12 +30,21 @@ ORDER = (
     Outcome.PASS,
 )
 STYLES = {Outcome.PASS: "green", Outcome.WARN: "yellow", Outcome.WAIVED: "yellow"}  # anything else blocks: red
+VERDICT_WIDTH = max(len(outcome.value) for outcome in ORDER)
 BARS = "▁▂▃▄▅▆▇█"
 CURVE_METRIC = "carry_fidelity"
-COLUMNS = ("check", "candidate", "observed", "required", "margin", "worst probe")
+COLUMNS = (
+    "check",
+    "candidate",
+    "observed",
+    "required",
+    "margin",
+    "worst",
+)  # worst: row of the probe with the least margin
 NAMES = (0, 1)
 NAME_WIDTH = 24  # a name up to here is not folded to save room, where there is some
-ROOMY = 105
+GAP = 3  # columns between two cells
+NARROWEST = 6  # below this much room for a name, everything folds
 NAME_LIMIT = 60
 LINE_LIMIT = 400
 
@@ -81,8 +90,10 @@ class Terminal:
         if results:
             console.print(self._table(results))
         for result in results:
-            if result.reason:
-                _line(console, headline(result), STYLES.get(result.outcome, "red"))
+            detail = detail_of(report, result)
+            if result.reason or (detail and result.outcome is not Outcome.PASS):
+                told = f"{headline(result)} ({detail})" if detail else headline(result)
+                _line(console, told, STYLES.get(result.outcome, "red"))
         for line in self._evidence(report):
             _line(console, line)
         _line(console, verdict_line(report), "bold red" if blocks(report) else "bold green")
@@ -93,12 +104,21 @@ class Terminal:
         from rich.text import Text
 
         table = Table(box=box.SIMPLE_HEAD if self.unicode else box.ASCII, pad_edge=False, header_style="")
-        table.add_column("verdict", no_wrap=True, min_width=max(len(outcome.value) for outcome in ORDER))
+        table.add_column("verdict", no_wrap=True, min_width=VERDICT_WIDTH)
         rows = [_cells(result) for result in results]
+        widths = [max(map(_widest, (name, *(row[index] for row in rows)))) for index, name in enumerate(COLUMNS)]
+        figures = sum(width for index, width in enumerate(widths) if index not in NAMES)
+        room = (self.width - VERDICT_WIDTH - figures - GAP * (len(COLUMNS) + 1)) // len(NAMES)
         for index, name in enumerate(COLUMNS):
-            widest = max(len(row[index]) for row in rows)
-            at_least = min(widest, NAME_WIDTH) if index in NAMES and self.width >= ROOMY else None
-            table.add_column(name, justify="left" if index in NAMES else "right", overflow="fold", min_width=at_least)
+            # Names fold before figures do: a figure that is cut says something else.
+            at_least = min(widths[index], NAME_WIDTH, max(1, room)) if index in NAMES else widths[index]
+            fits = room >= NARROWEST
+            table.add_column(
+                name,
+                justify="left" if index in NAMES else "right",
+                overflow="fold",
+                min_width=at_least if fits else None,
+            )
         for row, result in zip(rows, results, strict=True):
             style = STYLES.get(result.outcome, "red")
             table.add_row(Text(result.outcome.value, style=style), *(Text(cell) for cell in row))
@@ -127,6 +147,10 @@ class Terminal:
         return f"{ends[0]} {bars} {ends[1]} (step {first.step} to {last.step})"
 
 
+def _widest(cell: str) -> int:
+    return max(len(line) for line in cell.split("\n"))
+
+
 def _rank(result: CheckResult) -> int:
     return ORDER.index(result.outcome) if result.outcome in ORDER else 0
 
@@ -150,6 +174,11 @@ def _heading(report: Report) -> list[str]:
             f"{record.name} runs at {record.depth}, compared {record.alignment}"
             for record in measured.candidates
             if record.depth != measured.reference.depth
+        ),
+        *(
+            f"{record.name}: {note}"
+            for record in (measured.reference, *measured.candidates)
+            for note in record.facts.notes
         ),
     ]
 
