@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fidelity_gate.errors import ExitCode
+from fidelity_gate.matching import key_of
 from fidelity_gate.records import Outcome
 from fidelity_gate.units import format_against, format_exact, format_value
 
@@ -56,6 +57,13 @@ def what_happened(result: CheckResult) -> str:
     if result.observed is None:
         return result.outcome.value
     return comparison(result.observed, result.check.bound, result.unit)
+
+
+def detail_of(report: Report, result: CheckResult) -> str:
+    """Return what the metric itself had to say about the number that a check was judged on, or ""."""
+    key = key_of(result.check.metric, result.check.options, result.candidate)
+    measurements = report.measured.measurements if report.measured else ()
+    return next((one.detail for one in measurements if key_of(one.metric, one.options, one.candidate) == key), "")
 
 
 def blocks(report: Report) -> bool:

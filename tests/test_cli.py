@@ -174,7 +174,7 @@ def test_measure_saves_and_judge_decides_later(folder, measuring, capsys) -> Non
     code, out, err = ran(capsys, "measure", "release.yaml", "-o", "m.json")
 
     assert (code, out) == (0, "")
-    assert err.splitlines()[-1] == "1 measurements on 2 probes"
+    assert err.splitlines()[-1] == "1 measurement on 2 probes"
     assert ran(capsys, "judge", "m.json", "--policy", "release.yaml")[0] == 1
     (folder / "softer.yaml").write_text(POLICY.replace("0.97", "0.4"))
     assert ran(capsys, "judge", "m.json", "--policy", "softer.yaml")[0] == 0
@@ -185,7 +185,7 @@ def test_measure_says_how_much_was_not_measured(folder, measuring, capsys) -> No
     measuring(measured(missing))
     _, _, err = ran(capsys, "measure", "release.yaml", "-o", "m.json")
 
-    assert err.splitlines()[-1] == "1 measurements on 2 probes, 1 not measured"
+    assert err.splitlines()[-1] == "1 measurement on 2 probes, 1 not measured"
     assert ran(capsys, "judge", "m.json", "--policy", "release.yaml")[0] == ExitCode.UNDECIDED
 
 

@@ -145,6 +145,21 @@ def test_another_depth_is_said() -> None:
     assert "int8 runs at H=1 L=2 steps=3, compared at the last step\n" in text
 
 
+def test_what_a_metric_and_a_model_have_to_say_is_said() -> None:
+    report = blocked()
+    told = tuple(replace(one, detail=f"about {one.metric} of {one.candidate}") for one in report.measured.measurements)
+    noted = replace(report.measured.reference, facts=replace(report.measured.reference.facts, notes=("took the EMA",)))
+    report = replace(report, measured=replace(report.measured, measurements=told, reference=noted))
+    text = Terminal().render(report)
+
+    assert "reference: took the EMA\n" in text
+    assert "carry-fidelity int4: 0.969996 < 0.97 (about carry_fidelity of int4)\n" in text
+    assert "soft int8: 0.9850 < 0.999 (about carry_fidelity of int8)\n" in text
+    assert "carry-fidelity int8" not in text
+    body = cases(JUnit().render(report))["sudoku-release.int4", "carry-fidelity"].find("failure").text
+    assert "measured about carry_fidelity of int4" in body
+
+
 def test_a_noise_floor_that_was_not_measured_is_said() -> None:
     report = passing()
     for floor in (None, NoiseFloor(1e-6, 0.99, ())):

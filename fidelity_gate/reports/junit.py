@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 from fidelity_gate.errors import ExitCode, Internal
 from fidelity_gate.records import Outcome
 from fidelity_gate.text import printable
-from fidelity_gate.wording import blocks, headline, verdict_line
+from fidelity_gate.wording import blocks, detail_of, headline, verdict_line
 
 if TYPE_CHECKING:
     from junit_xml import TestCase
@@ -53,7 +53,7 @@ class JUnit:
 
         verdict = report.verdict
         name = _id(verdict.policy_name or "fidelity-gate")
-        cases = [_check_case(name, result) for result in verdict.results if result.outcome is not Outcome.OFF]
+        cases = [_check_case(name, result, report) for result in verdict.results if result.outcome is not Outcome.OFF]
         cases = _unique([*cases, _verdict_case(name, report)])
         if self.strict:
             for case in cases:
@@ -64,7 +64,7 @@ class JUnit:
         return text
 
 
-def _check_case(suite: str, result: CheckResult) -> TestCase:
+def _check_case(suite: str, result: CheckResult, report: Report) -> TestCase:
     from junit_xml import TestCase
 
     parts = [suite, *(_id(part) for part in (result.candidate, result.check.target) if part)]
@@ -72,7 +72,7 @@ def _check_case(suite: str, result: CheckResult) -> TestCase:
     case = TestCase(_id(result.check.id), ".".join(parts), file=_path(place.file), line=place.line or None)
     said = printable(headline(result), 1000)
     if result.outcome in FAILURE_TYPES:
-        case.add_failure_info(said, _body(result, said), FAILURE_TYPES[result.outcome])
+        case.add_failure_info(said, _body(result, said, detail_of(report, result)), FAILURE_TYPES[result.outcome])
     elif result.outcome is Outcome.WAIVED:
         case.add_skipped_info(said)
     else:
@@ -80,11 +80,12 @@ def _check_case(suite: str, result: CheckResult) -> TestCase:
     return case
 
 
-def _body(result: CheckResult, said: str) -> str:
+def _body(result: CheckResult, said: str, detail: str) -> str:
     check = result.check
     facts = [f"metric {check.metric}", *(f"{name} {value}" for name, value in check.options)]
     facts += [f"aggregate {check.aggregate.value}"] if check.aggregate else []
     facts += [f"worst probe {result.worst_probe}"] if result.worst_probe is not None else []
+    facts += [f"measured {detail}"] if detail else []
     facts += [f"required {check.bound.text}"] if check.bound.text else []
     facts += [f"policy {check.place}"] if check.place.file else []
     return "\n".join([said, *(printable(fact, 1000) for fact in facts)])

@@ -24,11 +24,13 @@ DISTRIBUTION = "fidelity-gate"
 EXTRAS = {
     "": (
         "click",
+        "filelock",
         "jinja2",
         "junit-xml",
         "numpy",
         "onnx",
         "onnxruntime",
+        "platformdirs",
         "pydantic",
         "rich",
         "ruamel.yaml",

@@ -45,5 +45,7 @@ def measure(  # noqa: PLR0913  (one argument an option: click's way)
     write_atomically(output, measurements_file.dump(measured))
     missing = sum(one.status is not MeasureStatus.MEASURED for one in measured.measurements)
     told = f", {missing} not measured" if missing else ""
-    click.echo(f"{len(measured.measurements)} measurements on {measured.provenance.probes} probes{told}", err=True)
+    count = len(measured.measurements)
+    named = "1 measurement" if count == 1 else f"{count} measurements"
+    click.echo(f"{named} on {measured.provenance.probes} probes{told}", err=True)
     return 0
