@@ -654,17 +654,11 @@ def test_help_imports_nothing_heavy_and_answers_quickly(args) -> None:
     assert spent < 0.4
 
 
-def test_judging_saved_measurements_loads_no_numpy_and_is_over_at_once(folder) -> None:
+def test_judging_saved_measurements_loads_neither_numpy_nor_anything_heavier(folder) -> None:
     heavy = ("torch", "onnxruntime", "bitsandbytes", "numpy")
-    found = [spent_on("judge", "good.json", "--policy", "release.yaml", heavy=heavy, cwd=folder) for _ in range(2)]
+    modules, _, code = spent_on("judge", "good.json", "--policy", "release.yaml", heavy=heavy, cwd=folder)
 
-    assert [(modules, code) for modules, _, code in found] == [([], 0)] * 2
-    assert min(spent for _, spent, _ in found) < JUDGE_LIMIT_S
-
-
-# Half a second where nothing else runs, and nearly twice that where parallel tests share a core; numpy alone would add
-# a quarter, torch two seconds.
-JUDGE_LIMIT_S = 1.0
+    assert (modules, code) == ([], 0)  # what it costs is measured by `make bench`
 
 
 def test_a_process_leaves_with_the_code_and_one_line(folder) -> None:

@@ -38,10 +38,13 @@ def prepare(path: str, *, reference: str | None, candidates: tuple[str, ...], in
         UsageError: a `--candidate` that is not NAME=PATH.
         PolicyError: the policy is wrong.
     """
+    from fidelity_gate.inputs.opening import from_path
     from fidelity_gate.policy.loading import Overrides, load_policy
-    from fidelity_gate.zoo.paths import resolve
+    from fidelity_gate.zoo.paths import is_zoo, resolve
 
-    return resolve(load_policy(path, Overrides(reference, tuple(_named(text) for text in candidates), inputs)))
+    # The policy room knows files and the zoo by itself; generators are the inputs room's to read.
+    given = from_path(inputs) if inputs and not is_zoo(inputs) else inputs
+    return resolve(load_policy(path, Overrides(reference, tuple(_named(text) for text in candidates), given)))
 
 
 def prepare_for(path: str, measured: MeasurementSet) -> Policy:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from fidelity_gate.zoo.catalog import ZooEntry
 
+LINE_WIDTH = 100
 EPILOG = """\b
 Examples:
   fidelity-gate zoo list
@@ -78,19 +80,15 @@ def list_models(*, markdown: bool) -> int:
 
         write_stdout(page())
         return 0
-    from rich.box import SIMPLE
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=SIMPLE)
-    for heading in ("name", "family", "parameters", "file", "depth", "exact", "sha256"):
-        table.add_column(heading, justify="right" if heading in ("parameters", "file", "exact") else "left")
+    rows = [
+        ("name", "family", "parameters", "file", "depth", "exact", "sha256"),
+        *(_row(entry(name)) for name in names()),
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     for name in names():
-        table.add_row(*_row(entry(name)))
-    console = Console()
-    console.print(table)
-    for name in names():
-        console.print(f"{name}: {entry(name).card.summary}", markup=False, highlight=False)
+        click.echo("\n" + textwrap.fill(f"{name}: {entry(name).card.summary}", LINE_WIDTH, subsequent_indent="  "))
     return 0
 
 
