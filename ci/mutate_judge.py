@@ -29,8 +29,10 @@ MODULES = ("bounds", "matching", "judge")
 TESTS = ROOT / "tests" / "test_judge.py"
 SECONDS = 300  # a mutant that runs longer hangs, and counts as noticed
 
-# Mutants that change nothing anybody could see, each with the reason.
-EQUIVALENT: dict[str, str] = {}
+# Mutants that change nothing anybody could see: (source line, change) -> the reason.
+EQUIVALENT = {
+    ('shown, shown_limit = format_against(kept, limit, "")', "''  [-> text]"): "every unknown unit is a plain number",
+}
 
 _COMPARE: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
     ast.Eq: (ast.NotEq,),
@@ -65,7 +67,18 @@ class Mutant:
     module: str
     index: int  # of the node in `ast.walk`
     change: Callable[[ast.AST], ast.AST | None]
+    line: int
+    code: str  # the source line
     told: str
+
+    def __str__(self) -> str:
+        """Return where it is and what was changed."""
+        return f"{self.module}.py:{self.line}: {self.code}\n    {self.told}"
+
+    @property
+    def equivalent(self) -> bool:
+        """Return whether it is known to change nothing."""
+        return (self.code, self.told) in EQUIVALENT
 
     def tree(self, source: ast.Module) -> ast.Module:
         """Return the module with this one change."""
@@ -81,11 +94,12 @@ def main() -> int:
     """Run every mutant and print the survivors."""
     options = _options()
     sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
-    trees = {name: ast.parse((ROOT / "fidelity_gate" / f"{name}.py").read_text()) for name in MODULES}
+    sources = {name: (ROOT / "fidelity_gate" / f"{name}.py").read_text(encoding="utf-8") for name in MODULES}
+    trees = {name: ast.parse(source) for name, source in sources.items()}
     wanted = [name for name in MODULES if options.only in ("", f"{name}.py")]
-    mutants = [mutant for name in wanted for mutant in _mutants(name, trees[name])]
+    mutants = [mutant for name in wanted for mutant in _mutants(name, trees[name], sources[name].splitlines())]
     if options.list:
-        print("\n".join(mutant.told for mutant in mutants))
+        print("\n".join(map(str, mutants)))
         return 0
     _preload()
     if _noticed(trees, None):
@@ -94,12 +108,13 @@ def main() -> int:
     started, survivors = time.monotonic(), []
     for count, mutant in enumerate(mutants, 1):
         if not _noticed(trees, mutant):
-            survivors.append(mutant.told)
-            print(f"{'equivalent' if mutant.told in EQUIVALENT else 'SURVIVED'}: {mutant.told}", flush=True)
+            survivors.append(mutant)
+            print(f"{'equivalent' if mutant.equivalent else 'SURVIVED'}: {mutant}", flush=True)
         if sys.stderr.isatty():
             print(f"\r{count}/{len(mutants)}", end="", file=sys.stderr, flush=True)
-    real = [told for told in survivors if told not in EQUIVALENT]
-    print(f"{len(mutants)} mutants, {len(real)} survivors, {time.monotonic() - started:.0f} s")
+    real = [mutant for mutant in survivors if not mutant.equivalent]
+    same = len(survivors) - len(real)
+    print(f"{len(mutants)} mutants, {len(real)} survivors, {same} equivalent, {time.monotonic() - started:.0f} s")
     return 1 if real else 0
 
 
@@ -154,14 +169,14 @@ def _install(trees: dict[str, ast.Module], mutant: Mutant | None) -> None:
 # ---------------------------------------------------------------- mutants
 
 
-def _mutants(module: str, tree: ast.Module) -> Iterator[Mutant]:
+def _mutants(module: str, tree: ast.Module, lines: list[str]) -> Iterator[Mutant]:
     typed = _annotations(tree)
     for index, node in enumerate(ast.walk(tree)):
         if node in typed:
             continue
         for told, change in _changes(node):
-            line = getattr(node, "lineno", 0)
-            yield Mutant(module, index, change, f"{module}.py:{line}: {told}")
+            line = getattr(node, "lineno", 1)
+            yield Mutant(module, index, change, line, lines[line - 1].strip(), told)
 
 
 def _annotations(tree: ast.Module) -> set[ast.AST]:

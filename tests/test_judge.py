@@ -260,6 +260,7 @@ def test_a_check_nobody_measured_is_not_measured() -> None:
     assert verdict.exit_code == ExitCode.UNDECIDED
     assert only(verdict).outcome is Outcome.NOT_MEASURED
     assert only(verdict).reason == "carry_fidelity was not measured with these options"
+    assert only(verdict).unit == ""
     assert "carry-fidelity int8: not measured: carry_fidelity was not measured" in verdict.reason
 
 
@@ -385,6 +386,7 @@ def test_the_bfloat16_floor_counts_where_the_policy_asks_for_it() -> None:
 
     assert with_bf16(0.99, 0.99).passed
     assert only(with_bf16()).outcome is Outcome.NOT_MEASURED
+    assert only(with_bf16()).reason == "the noise floor was not measured on all 2 probes"
     assert only(with_bf16(math.nan, 1.0)).reason == "the noise floor is not finite"
     low = only(with_bf16(0.9, 0.9))
     assert low.outcome is Outcome.INCONCLUSIVE
@@ -595,8 +597,8 @@ def test_depths_that_the_policy_states_itself_are_accepted() -> None:
 
 def test_the_order_of_candidates_does_not_matter() -> None:
     both = [measurement(candidate=name) for name in ("int8", "int4")]
-
-    assert judge(policy(candidates=("int8", "int4")), measured(*both, candidates=("int4", "int8"))).passed
+    for ours, theirs in ((("int8", "int4"), ("int4", "int8")), (("int4", "int8"), ("int8", "int4"))):
+        assert judge(policy(candidates=ours), measured(*both, candidates=theirs)).passed
 
 
 def test_another_policy_on_the_same_run_is_allowed() -> None:
