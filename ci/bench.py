@@ -22,7 +22,7 @@ from fidelity_gate import registry
 from fidelity_gate.inputs.making import make_probes
 from fidelity_gate.models.families.trm import Trm
 from fidelity_gate.records import Depth, Probes, Role, RunSpec
-from fidelity_gate.tracing import Entrant, Plan, trace
+from fidelity_gate.tracing.lockstep import Entrant, Plan, trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

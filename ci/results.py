@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fidelity_gate import gate
-from fidelity_gate.artifact import encode
 from fidelity_gate.bounds import observations
 from fidelity_gate.errors import GateError
 from fidelity_gate.judge import judge
 from fidelity_gate.records import Aggregate, Bound, Check, Direction, Severity
 from fidelity_gate.shipped import policy_path
+from fidelity_gate.storage.artifact import encode
 from fidelity_gate.units import format_value
 from fidelity_gate.verbs.compress import compressed
 from fidelity_gate.verbs.demo import blocked_candidates
@@ -28,6 +28,8 @@ from fidelity_gate.verbs.stages import prepare
 from fidelity_gate.zoo.catalog import entry, names
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from fidelity_gate.records import Measurement, MeasurementSet, Options
     from fidelity_gate.zoo.catalog import ZooEntry
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fidelity_gate import __version__, planning, staging
-from fidelity_gate.provenance import provenance
+from fidelity_gate import __version__
+from fidelity_gate.measuring import planning, staging
+from fidelity_gate.measuring.provenance import provenance
 from fidelity_gate.records import Evidence, MeasurementSet
-from fidelity_gate.tracing import Plan
+from fidelity_gate.tracing.lockstep import Plan
 
 if TYPE_CHECKING:
+    from fidelity_gate.measuring.staging import Stage
     from fidelity_gate.protocols import Progress
     from fidelity_gate.records import Measurement, Policy
-    from fidelity_gate.staging import Stage
 
 
 @dataclass(frozen=True, slots=True)

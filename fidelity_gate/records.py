@@ -130,7 +130,7 @@ class StoredTensor:
     name: str  # official key, prefix removed
     role: Role
     shape: tuple[int, ...]  # logical shape
-    encoding: str  # "dense", "int4", "int8-bnb", ... : the key of the encodings' table in quantized.py
+    encoding: str  # "dense", "int4", "int8-bnb", ... : the key of the encodings' table in storage/
     axis: int | None  # of one scale a channel; None: one scale a tensor
     symmetric: bool
     parts: Mapping[str, NDArray[Any]]  # "data", and "scale", "zero", ... where the encoding has them

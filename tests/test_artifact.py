@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from safetensors import deserialize
 from safetensors.numpy import save
 
-from fidelity_gate.artifact import MARK, VERSION, decode, encode, is_artifact
 from fidelity_gate.errors import GateError, ModelRefused
-from fidelity_gate.integers import IntegerScheme
-from fidelity_gate.quantized import dense_of, dense_tensor, integer_tensor
 from fidelity_gate.records import Artifact, Depth, Role, StoredTensor
-from fidelity_gate.tensorfile import read_tensors
+from fidelity_gate.storage.artifact import MARK, VERSION, decode, encode, is_artifact
+from fidelity_gate.storage.integers import IntegerScheme
+from fidelity_gate.storage.quantized import dense_of, dense_tensor, integer_tensor
+from fidelity_gate.storage.tensorfile import read_tensors
 
 Json = dict  # of a header, taken apart and put together again
 

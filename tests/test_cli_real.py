@@ -12,10 +12,10 @@ import pytest
 from model_files import weights_of
 
 from fidelity_gate import cli, measurements_file
-from fidelity_gate.artifact import encode
 from fidelity_gate.models.families.trm import Trm
-from fidelity_gate.quantized import dense_tensor
 from fidelity_gate.records import Artifact, Depth
+from fidelity_gate.storage.artifact import encode
+from fidelity_gate.storage.quantized import dense_tensor
 
 FAMILY = Trm(hidden_size=32, vocab_size=7, num_heads=2, layers=1, seq_len=6)
 POLICY = """\

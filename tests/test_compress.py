@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from fidelity_gate import registry
-from fidelity_gate.artifact import decode, encode
 from fidelity_gate.cli import answer
 from fidelity_gate.compress.applying import recipe_text
 from fidelity_gate.compress.bnb import int8_rows, nf4_blocks
@@ -22,12 +21,13 @@ from fidelity_gate.compress.clipping import SHRINKS, best_shrink, output_errors
 from fidelity_gate.compress.moments import input_moments
 from fidelity_gate.digests import row_digests
 from fidelity_gate.errors import GateError, ModelRefused, UsageError
-from fidelity_gate.integers import IntegerScheme, round_trip
 from fidelity_gate.models.families.trm import Trm
 from fidelity_gate.models.opening import open_model
 from fidelity_gate.protocols import OpenedModel, Recipe
-from fidelity_gate.quantized import dense_of, dense_tensor, fact_of
 from fidelity_gate.records import Artifact, ModelFacts, ModelSpec, Probes, Role, RunSpec
+from fidelity_gate.storage.artifact import decode, encode
+from fidelity_gate.storage.integers import IntegerScheme, round_trip
+from fidelity_gate.storage.quantized import dense_of, dense_tensor, fact_of
 
 MLP = Trm(
     hidden_size=64, vocab_size=7, mixer="mlp", positions="none", seq_len=9, layers=1, h_cycles=2, l_cycles=2, steps=3

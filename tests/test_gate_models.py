@@ -7,11 +7,10 @@ import pytest
 from fakes import Recorded
 from model_files import ATTENTION, MLP, weights_of
 
-from fidelity_gate import artifact, gate, measurements_file
+from fidelity_gate import gate, measurements_file
 from fidelity_gate.compress.choosing import parse_recipe
 from fidelity_gate.models.families.hrm import Hrm
 from fidelity_gate.models.opening import open_model
-from fidelity_gate.quantized import dense_tensor
 from fidelity_gate.records import (
     Aggregate,
     Artifact,
@@ -25,6 +24,8 @@ from fidelity_gate.records import (
     Policy,
     RunSpec,
 )
+from fidelity_gate.storage import artifact
+from fidelity_gate.storage.quantized import dense_tensor
 
 torch = pytest.importorskip("torch")
 

@@ -8,8 +8,8 @@ from fakes import DEPTH, some_facts
 from fidelity_gate import registry
 from fidelity_gate.analysis.footprint import footprint
 from fidelity_gate.errors import NotMeasured, PolicyError
-from fidelity_gate.pairs import AlignedPair, Side
 from fidelity_gate.records import Direction, ModelRecord, Probes, Role, StepState, TensorFact
+from fidelity_gate.tracing.pairs import AlignedPair, Side
 
 B, L, D, V = 3, 4, 5, 6
 RNG = np.random.default_rng(3)

@@ -8,12 +8,12 @@ import pytest
 import torch
 from model_files import ATTENTION, MLP, probes, spec, weights_of
 
-from fidelity_gate import artifact
 from fidelity_gate.errors import GateError, ModelRefused, NotMeasured
 from fidelity_gate.models import llm_int8
 from fidelity_gate.models.opening import open_model
-from fidelity_gate.quantized import IntegerScheme, dense_of, dense_tensor, integer_tensor
 from fidelity_gate.records import Artifact, Depth, Role, RunSpec, StoredTensor
+from fidelity_gate.storage import artifact
+from fidelity_gate.storage.quantized import IntegerScheme, dense_of, dense_tensor, integer_tensor
 
 DEPTH = Depth(2, 2, 3)
 

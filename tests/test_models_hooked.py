@@ -12,11 +12,11 @@ import pytest
 import torch
 from model_files import probes, saved, spec
 
-from fidelity_gate import artifact
 from fidelity_gate.errors import GateError, ModelRefused, NotMeasured, UsageError
 from fidelity_gate.models.opening import open_model
-from fidelity_gate.quantized import IntegerScheme, dense_tensor, integer_tensor
 from fidelity_gate.records import Artifact, Depth, Role, RunSpec, StoredTensor
+from fidelity_gate.storage import artifact
+from fidelity_gate.storage.quantized import IntegerScheme, dense_tensor, integer_tensor
 
 UNIVERSAL = {"factory": "hooked_models:UniversalTransformer", "carry": "block", "answers": "head"}
 THINKING = {

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from fidelity_gate.encodings import ENCODINGS, NF4_CODE
 from fidelity_gate.errors import ModelRefused
-from fidelity_gate.integers import SCALE_FLOOR, IntegerScheme, round_trip
-from fidelity_gate.packing import pack, packed_size, padding_is_zero, unpack
-from fidelity_gate.quantized import check, dense_of, dense_tensor, fact_of, integer_tensor
 from fidelity_gate.records import Role, StoredTensor
+from fidelity_gate.storage.encodings import ENCODINGS, NF4_CODE
+from fidelity_gate.storage.integers import SCALE_FLOOR, IntegerScheme, round_trip
+from fidelity_gate.storage.packing import pack, packed_size, padding_is_zero, unpack
+from fidelity_gate.storage.quantized import check, dense_of, dense_tensor, fact_of, integer_tensor
 
 SCHEMES = [
     IntegerScheme(bits, axis, symmetric) for bits in (2, 3, 4, 8) for axis in (None, 0) for symmetric in (True, False)

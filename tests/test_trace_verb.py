@@ -8,7 +8,7 @@ import fidelity_gate.inputs
 import fidelity_gate.models
 from fidelity_gate.cli import answer
 from fidelity_gate.records import Depth
-from fidelity_gate.tensorfile import read_tensors
+from fidelity_gate.storage.tensorfile import read_tensors
 
 
 @pytest.fixture(autouse=True)

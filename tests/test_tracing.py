@@ -24,7 +24,7 @@ from fidelity_gate.errors import ModelRefused, NotMeasured, Undecided
 from fidelity_gate.metrics.carry_fidelity import CarryFidelity
 from fidelity_gate.metrics.step_fidelity import StepFidelity
 from fidelity_gate.records import Depth, Measured, StepState
-from fidelity_gate.tracing import Entrant, Plan, trace, walk
+from fidelity_gate.tracing.lockstep import Entrant, Plan, trace, walk
 
 PROBES = some_probes()
 

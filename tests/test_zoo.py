@@ -13,7 +13,6 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from fidelity_gate.artifact import decode
 from fidelity_gate.digests import row_digests
 from fidelity_gate.errors import UsageError
 from fidelity_gate.files import sha256_hex
@@ -21,6 +20,7 @@ from fidelity_gate.inputs.opening import from_path, open_inputs
 from fidelity_gate.inputs.sudoku_board import Board
 from fidelity_gate.models.opening import open_model
 from fidelity_gate.records import ModelSpec, Role, RunSpec
+from fidelity_gate.storage.artifact import decode
 from fidelity_gate.verbs.zoo import zoo
 from fidelity_gate.zoo import catalog
 from fidelity_gate.zoo.augmentation import revealed, shuffled_sudoku

@@ -10,10 +10,10 @@ import numpy as np
 
 from fidelity_gate.digests import row_digests
 from fidelity_gate.errors import UsageError
-from fidelity_gate.integers import IntegerScheme
 from fidelity_gate.options import shown
-from fidelity_gate.quantized import dense_tensor, fact_of, integer_tensor
 from fidelity_gate.records import Artifact, Role, StoredTensor
+from fidelity_gate.storage.integers import IntegerScheme
+from fidelity_gate.storage.quantized import dense_tensor, fact_of, integer_tensor
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from fidelity_gate.compress.applying import BlockEncoder, Compression
-from fidelity_gate.encodings import NF4_BLOCK, NF4_CODE
 from fidelity_gate.errors import ModelRefused
 from fidelity_gate.heavy import bitsandbytes_module, torch_module
-from fidelity_gate.quantized import dense_of
 from fidelity_gate.records import Role, StoredTensor
+from fidelity_gate.storage.encodings import NF4_BLOCK, NF4_CODE
+from fidelity_gate.storage.quantized import dense_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from fidelity_gate.compress.applying import BlockEncoder, Compression, Precision
-from fidelity_gate.quantized import dense_tensor
 from fidelity_gate.records import Role, StoredTensor
+from fidelity_gate.storage.quantized import dense_tensor
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fidelity_gate.integers import IntegerScheme, round_trip
+from fidelity_gate.storage.integers import IntegerScheme, round_trip
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

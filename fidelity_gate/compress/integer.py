@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from fidelity_gate.compress.applying import BlockEncoder, Compression
 from fidelity_gate.compress.clipping import best_shrink
 from fidelity_gate.errors import UsageError
-from fidelity_gate.integers import IntegerScheme
-from fidelity_gate.quantized import integer_tensor
 from fidelity_gate.records import Role, StoredTensor
+from fidelity_gate.storage.integers import IntegerScheme
+from fidelity_gate.storage.quantized import integer_tensor
 
 if TYPE_CHECKING:
     import numpy as np

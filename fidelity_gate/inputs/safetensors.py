@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fidelity_gate.errors import InputsRefused
 from fidelity_gate.files import read_file
 from fidelity_gate.inputs.array_file import LIMIT_BYTES, ArrayFile
-from fidelity_gate.tensorfile import read_tensors
+from fidelity_gate.storage.tensorfile import read_tensors
 
 
 @dataclass(frozen=True, slots=True)

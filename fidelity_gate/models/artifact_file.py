@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fidelity_gate import registry
-from fidelity_gate.artifact import decode, is_artifact
 from fidelity_gate.errors import ModelRefused
 from fidelity_gate.files import read_file
 from fidelity_gate.heavy import torch_module
 from fidelity_gate.models.choosing import ROOM, refuse_misfits
 from fidelity_gate.models.state import LARGEST_FILE
-from fidelity_gate.quantized import dense_of, fact_of
 from fidelity_gate.records import ModelFacts, Role
+from fidelity_gate.storage.artifact import decode, is_artifact
+from fidelity_gate.storage.quantized import dense_of, fact_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fidelity_gate.artifact import is_artifact
 from fidelity_gate.errors import ModelRefused
 from fidelity_gate.files import sha256_hex
 from fidelity_gate.heavy import torch_module
@@ -16,6 +15,7 @@ from fidelity_gate.models.layouts import stripped
 from fidelity_gate.models.sidecars import sources_of
 from fidelity_gate.models.state import State, is_safetensors, is_torch, read_state, refuse_not_finite
 from fidelity_gate.records import ModelFacts, Role, TensorFact
+from fidelity_gate.storage.artifact import is_artifact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fidelity_gate.artifact import decode, is_artifact
 from fidelity_gate.errors import ModelRefused
 from fidelity_gate.files import head, read_file
 from fidelity_gate.models.layouts import stripped
 from fidelity_gate.models.state import LARGEST_FILE, read_state
-from fidelity_gate.quantized import dense_of, fact_of
 from fidelity_gate.records import Role, StoredTensor, TensorFact
+from fidelity_gate.storage.artifact import decode, is_artifact
+from fidelity_gate.storage.quantized import dense_of, fact_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

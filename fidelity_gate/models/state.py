@@ -12,7 +12,7 @@ from fidelity_gate.errors import GateError, ModelRefused
 from fidelity_gate.files import FileBytes, read_file
 from fidelity_gate.models.layouts import find_weights
 from fidelity_gate.sandbox import Limits, run_limited
-from fidelity_gate.tensorfile import header_bytes, read_tensors
+from fidelity_gate.storage.tensorfile import header_bytes, read_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -121,7 +121,7 @@ def _indented(text: str, columns: int) -> list[str]:
 
 def summary(facts: ModelFacts, artifact: Artifact, target: str, size: int) -> str:
     """Return the table of what was stored how, before and after."""
-    from fidelity_gate.quantized import fact_of
+    from fidelity_gate.storage.quantized import fact_of
 
     after = tuple(fact_of(tensor) for tensor in artifact.tensors)
     rows = [("", "stored as", "before", "after")]
@@ -174,16 +174,16 @@ def _refuse_target(target: str, reference: str, calibration: str | None) -> None
 
 
 def _is_candidate(path: str) -> bool:
-    from fidelity_gate.artifact import is_artifact
     from fidelity_gate.files import head
+    from fidelity_gate.storage.artifact import is_artifact
 
     return is_artifact(head(path, count=_HEAD_BYTES, kind=UsageError))
 
 
 def _write(artifact: Artifact, target: str) -> tuple[int, str]:
     """Write the file whole, and return its size and its sha256."""
-    from fidelity_gate.artifact import encode
     from fidelity_gate.files import sha256_hex, write_atomically
+    from fidelity_gate.storage.artifact import encode
 
     data = encode(artifact)
     write_atomically(target, data)

@@ -71,8 +71,8 @@ def _make(folder: Path) -> None:
 
 def _compress(policy: Policy, recipe: str, target: str) -> str:
     """Write the candidate that a recipe of the same name makes, and say how small it became."""
-    from fidelity_gate.artifact import encode
     from fidelity_gate.compress.choosing import parse_recipe
+    from fidelity_gate.storage.artifact import encode
     from fidelity_gate.verbs.compress import compressed
 
     calibration = str(dict(policy.calibration.options)["path"]) if policy.calibration else None

@@ -86,7 +86,7 @@ def trace(  # noqa: PLR0913  (one argument an option: click's way)
 
 def refuse_output(output: str, read: tuple[str, ...]) -> None:
     """Raise UsageError when writing there would destroy anything but an older trace."""
-    from fidelity_gate.trace_file import is_trace
+    from fidelity_gate.tracing.trace_file import is_trace
 
     if Path(output).suffix != SUFFIX:
         raise UsageError(f"must end in {SUFFIX}", where=output, field="--output")
@@ -153,8 +153,8 @@ class _Job:
 
 def _save(job: _Job, output: str) -> dict[str, tuple[int, ...]]:
     """Step the model, write every state, and return the shapes of what was written."""
-    from fidelity_gate.trace_file import trace_file
-    from fidelity_gate.tracing import Entrant, Plan, walk
+    from fidelity_gate.tracing.lockstep import Entrant, Plan, walk
+    from fidelity_gate.tracing.trace_file import trace_file
     from fidelity_gate.verbs.progress import Bar
 
     probes, steps, run = job.probes.rows(job.rows.start, job.rows.stop), job.depth.steps, job.run

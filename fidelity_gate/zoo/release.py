@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fidelity_gate.artifact import encode
 from fidelity_gate.files import sha256_hex, write_atomically
 from fidelity_gate.inputs.making import make_probes
-from fidelity_gate.quantized import dense_tensor
 from fidelity_gate.records import Artifact
+from fidelity_gate.storage.artifact import encode
+from fidelity_gate.storage.quantized import dense_tensor
 from fidelity_gate.zoo.catalog import Card
 from fidelity_gate.zoo.evaluation import exact_rows
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from fidelity_gate import arrays
 from fidelity_gate.errors import ModelRefused
-from fidelity_gate.pairs import Side
 from fidelity_gate.records import StepState
+from fidelity_gate.tracing.pairs import Side
 
 if TYPE_CHECKING:
     from fidelity_gate.protocols import Accumulator, Recursion

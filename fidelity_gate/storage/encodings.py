@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 import ml_dtypes
 import numpy as np
 
-from fidelity_gate.integers import SCALE_FLOOR, values_of
-from fidelity_gate.packing import packed_size, padding_is_zero, unpack
+from fidelity_gate.storage.integers import SCALE_FLOOR, values_of
+from fidelity_gate.storage.packing import packed_size, padding_is_zero, unpack
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -13,9 +13,9 @@ from fidelity_gate.records import Evidence, Measured, Measurement, MeasureStatus
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from fidelity_gate.entrants import Reading, Traced
     from fidelity_gate.protocols import Accumulator
     from fidelity_gate.records import Check, Depth, ModelRecord, Options, Policy
+    from fidelity_gate.tracing.entrants import Reading, Traced
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,17 +12,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fidelity_gate import arrays
-from fidelity_gate.entrants import Lead, Reading, Rival, Task, Traced
 from fidelity_gate.errors import ModelRefused, NotMeasured, Undecided
-from fidelity_gate.stepping import Entrant
-from fidelity_gate.vitals import not_finite
+from fidelity_gate.tracing.entrants import Lead, Reading, Rival, Task, Traced
+from fidelity_gate.tracing.stepping import Entrant
+from fidelity_gate.tracing.vitals import not_finite
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from fidelity_gate.pairs import Side
     from fidelity_gate.protocols import Progress
     from fidelity_gate.records import Probes, StepState, Tensor
+    from fidelity_gate.tracing.pairs import Side
 
 __all__ = ["Entrant", "Plan", "Reading", "Traced", "trace", "walk"]
 

@@ -12,8 +12,8 @@ from fidelity_gate import arrays
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fidelity_gate.pairs import Side
     from fidelity_gate.records import Probes, Tensor
+    from fidelity_gate.tracing.pairs import Side
 
 # Final carries that differ by less, relative to their largest value, are equal but for rounding: rows of one batch may
 # be summed in different orders.

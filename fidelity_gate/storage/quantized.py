@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fidelity_gate.encodings import DENSE_DTYPES, ENCODINGS, Encoding
 from fidelity_gate.errors import ModelRefused
-from fidelity_gate.integers import IntegerScheme, codes_of, grid_of
-from fidelity_gate.packing import pack
 from fidelity_gate.records import StoredTensor, TensorFact
+from fidelity_gate.storage.encodings import DENSE_DTYPES, ENCODINGS, Encoding
+from fidelity_gate.storage.integers import IntegerScheme, codes_of, grid_of
+from fidelity_gate.storage.packing import pack
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

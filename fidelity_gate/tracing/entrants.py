@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fidelity_gate.errors import ModelRefused, NotMeasured
-from fidelity_gate.pairs import AlignedPair
-from fidelity_gate.stepping import Entrant, Runner, refuse_other_heads, refuse_unlike
-from fidelity_gate.vitals import Vitals, not_finite, zero_token
+from fidelity_gate.tracing.pairs import AlignedPair
+from fidelity_gate.tracing.stepping import Entrant, Runner, refuse_other_heads, refuse_unlike
+from fidelity_gate.tracing.vitals import Vitals, not_finite, zero_token
 
 if TYPE_CHECKING:
-    from fidelity_gate.pairs import Side
     from fidelity_gate.protocols import Accumulator
     from fidelity_gate.records import Depth, Measured, Probes
+    from fidelity_gate.tracing.pairs import Side
 
 DEAD_HINT = "nothing can be compared with a dead reference"
 

@@ -7,12 +7,12 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from fidelity_gate.encodings import ENCODINGS
 from fidelity_gate.errors import ModelRefused
 from fidelity_gate.json_fields import Fields, parse
-from fidelity_gate.quantized import check
 from fidelity_gate.records import Artifact, Depth, Role, StoredTensor
-from fidelity_gate.tensorfile import LENGTH_BYTES, header_bytes, read_tensors
+from fidelity_gate.storage.encodings import ENCODINGS
+from fidelity_gate.storage.quantized import check
+from fidelity_gate.storage.tensorfile import LENGTH_BYTES, header_bytes, read_tensors
 from fidelity_gate.text import printable
 
 if TYPE_CHECKING:

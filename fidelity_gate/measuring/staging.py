@@ -5,18 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from fidelity_gate import guards, planning, registry
+from fidelity_gate import registry
 from fidelity_gate.analysis.footprint import footprint
 from fidelity_gate.inputs.opening import open_inputs
+from fidelity_gate.measuring import guards, planning
 from fidelity_gate.models.opening import open_model
 from fidelity_gate.records import Evidence, ModelRecord, NoiseFloor
-from fidelity_gate.tracing import Entrant, Plan, trace
+from fidelity_gate.tracing.lockstep import Entrant, Plan, trace
 
 if TYPE_CHECKING:
-    from fidelity_gate.planning import Wanted
+    from fidelity_gate.measuring.planning import Wanted
     from fidelity_gate.protocols import OpenedModel, Progress
     from fidelity_gate.records import Measurement, ModelFacts, ModelSpec, Policy, Probes
-    from fidelity_gate.tracing import Traced
+    from fidelity_gate.tracing.lockstep import Traced
 
 FLOOR, FLOOR_BF16 = "noise floor", "noise floor in bfloat16"
 

@@ -1,0 +1,1 @@
+"""The stages of a measurement, which gate.py conducts: guards, plans, stages, provenance."""
