@@ -61,7 +61,7 @@ class Terminal:
 
     color: bool = False
     unicode: bool = True
-    width: int = 110
+    width: int = 118
     suffix: ClassVar[str] = ".txt"
 
     def render(self, report: Report) -> str:
