@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from statistics import median
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 BATCH = 16
 MEMORY_DEPTH = Depth(2, 2, 16)
-ROUNDS = 5
+ROUNDS = 9  # odd, so that the median is one of them
 METRICS = (
     ("carry_fidelity", ()),
     ("carry_norm_ratio", ()),
@@ -112,7 +113,7 @@ def _peak_mib() -> float:
 
 
 def _lockstep_ratio(name: str) -> tuple[float, str]:
-    """Return the cost of lockstep against two bare loops; rounds alternate, and the fastest of each counts."""
+    """Return the cost of lockstep against two bare loops, the median over rounds of one loop of each."""
     architecture, count, depth = MODELS[name]
     models = [_model(architecture, seed) for seed in (0, 1)]
     probes = _probes(architecture, count)
@@ -120,13 +121,14 @@ def _lockstep_ratio(name: str) -> tuple[float, str]:
         "bare": lambda: [_bare(model, probes, depth) for model in models] and None,
         "gate": lambda: _gate(models, probes, depth),
     }
-    times: dict[str, list[float]] = {"bare": [], "gate": []}
+    ratios, spent = [], []
     for _ in range(ROUNDS):
-        for which, loop in loops.items():
-            times[which].append(_cpu_seconds(loop))
-    fastest = {which: min(values) for which, values in times.items()}
-    detail = f"{fastest['bare']:.2f} and {fastest['gate']:.2f} CPU-s, fastest of {ROUNDS}"
-    return fastest["gate"] / fastest["bare"], detail
+        bare, gate = (_cpu_seconds(loop) for loop in loops.values())
+        ratios.append(gate / bare)
+        spent.append((bare, gate))
+    bare, gate = spent[ratios.index(median(ratios))]
+    detail = f"{bare:.2f} and {gate:.2f} CPU-s; median of {ROUNDS} rounds from {min(ratios):.3f} to {max(ratios):.3f}"
+    return median(ratios), detail
 
 
 def _cpu_seconds(work: Callable[[], None]) -> float:
