@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from fidelity_gate.models.families import _layout as layout
 from fidelity_gate.models.families._blueprint import Blueprint
 from fidelity_gate.models.families._reading import Reading
+from fidelity_gate.models.families._two_stream_family import TwoStreamFamily
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fidelity_gate.protocols import Recursion
-    from fidelity_gate.records import Depth, Geometry, Options, Role, RunSpec, Tensor
+    from fidelity_gate.records import Options
 
 _POSITIONS = ("rope", "learned")
 
 
 @dataclass(frozen=True, slots=True)
-class Hrm:
+class Hrm(TwoStreamFamily):
     """HRM: two blocks of attention layers.
 
     Attributes:
@@ -88,25 +88,3 @@ class Hrm:
             for level, count in (("H_level", self.h_layers), ("L_level", self.l_layers))
         )
         return layout.blueprint_of(self, high, low, token_mixing=False)
-
-    def tensors(self) -> Mapping[str, tuple[tuple[int, ...], Role]]:
-        """Return every tensor: official key -> (shape, role)."""
-        return layout.model_tensors(self.blueprint(), self.vocab_size, self.num_puzzle_identifiers, self.expansion)
-
-    def geometry(self) -> Geometry | None:
-        """Return what the footprint formulas need, of the larger level; None where the tokens are not known."""
-        return layout.geometry_of(self.blueprint(), self.expansion)
-
-    def declared_depth(self) -> Depth | None:
-        """Return the declared depth, where all of it is."""
-        return layout.depth_of(self)
-
-    def architecture(self) -> Options:
-        """Return the fields, sorted."""
-        return layout.options_of(self)
-
-    def build(self, weights: Mapping[str, Tensor], run: RunSpec) -> Recursion:
-        """Return the model on the CPU with exactly these weights."""
-        from fidelity_gate.models.families._two_stream import build
-
-        return build(self.blueprint(), weights, run)

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from fidelity_gate.models.families import _layout as layout
 from fidelity_gate.models.families._blueprint import Blueprint
 from fidelity_gate.models.families._reading import Reading
+from fidelity_gate.models.families._two_stream_family import TwoStreamFamily
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fidelity_gate.protocols import Recursion
-    from fidelity_gate.records import Depth, Geometry, Options, Role, RunSpec, Tensor
+    from fidelity_gate.records import Options
 
 _FIRST = "L_level.layers.0"
 _POSITIONS = ("rope", "learned", "none")
 
 
 @dataclass(frozen=True, slots=True)
-class Trm:
+class Trm(TwoStreamFamily):
     """TRM with attention or with an MLP over the token axis.
 
     Attributes:
@@ -92,25 +92,3 @@ class Trm:
         """Return what the recursion and the layout need."""
         names = tuple(f"L_level.layers.{index}" for index in range(min(self.layers, layout.MOST_LAYERS)))
         return layout.blueprint_of(self, names, names, token_mixing=self.mixer == "mlp")
-
-    def tensors(self) -> Mapping[str, tuple[tuple[int, ...], Role]]:
-        """Return every tensor: official key -> (shape, role)."""
-        return layout.model_tensors(self.blueprint(), self.vocab_size, self.num_puzzle_identifiers, self.expansion)
-
-    def geometry(self) -> Geometry | None:
-        """Return what the footprint formulas need; None where the number of tokens is not known."""
-        return layout.geometry_of(self.blueprint(), self.expansion)
-
-    def declared_depth(self) -> Depth | None:
-        """Return the declared depth, where all of it is."""
-        return layout.depth_of(self)
-
-    def architecture(self) -> Options:
-        """Return the fields, sorted."""
-        return layout.options_of(self)
-
-    def build(self, weights: Mapping[str, Tensor], run: RunSpec) -> Recursion:
-        """Return the model on the CPU with exactly these weights."""
-        from fidelity_gate.models.families._two_stream import build
-
-        return build(self.blueprint(), weights, run)
