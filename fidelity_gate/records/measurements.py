@@ -1,0 +1,111 @@
+"""Measurements: what one run found, with everything that can change a number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from fidelity_gate.records.models import Depth, Footprint, ModelFacts, Options
+from fidelity_gate.records.policies import Direction, RunSpec
+
+
+class Evidence(StrEnum):
+    """What a metric has to see."""
+
+    FREE = "free"  # both models running on their own carry
+    FORCED = "forced"  # the candidate making one step from the reference's carry
+    FILE = "file"  # files alone
+
+
+class MeasureStatus(StrEnum):
+    """Whether a number exists."""
+
+    MEASURED = "measured"
+    NOT_MEASURED = "not-measured"
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """One ACT step of a per-step curve, over all probes. `step` counts from 1."""
+
+    step: int
+    mean: float
+    p05: float
+    worst: float
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What an accumulator or a file metric returns: one value a probe, or one value in all."""
+
+    values: tuple[float, ...]
+    curve: tuple[CurvePoint, ...] = ()
+    detail: str = ""  # one line for people
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """A metric, measured (or not) for one candidate."""
+
+    metric: str
+    options: Options
+    candidate: str
+    unit: str
+    direction: Direction
+    per_probe: bool
+    floored: bool  # judged against the noise floor
+    status: MeasureStatus
+    values: tuple[float, ...] = ()
+    curve: tuple[CurvePoint, ...] = ()
+    floor_values: tuple[float, ...] = ()  # the same metric for the reference against its perturbed self
+    floor_curve: tuple[CurvePoint, ...] = ()
+    detail: str = ""
+    reason: str = ""  # why it was not measured
+
+
+@dataclass(frozen=True, slots=True)
+class NoiseFloor:
+    """The reference against itself with its initial carry perturbed; `values` are fidelities, one a probe."""
+
+    perturbation: float
+    limit: float
+    values: tuple[float, ...]
+    curve: tuple[CurvePoint, ...] = ()
+    bf16_values: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRecord:
+    """One compared model, with every parameter that can change a number."""
+
+    name: str
+    facts: ModelFacts
+    depth: Depth
+    footprint: Footprint | None = None
+    alignment: str = "by ACT step"
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Everything beside the models that can change a number. No clock: equal runs give equal bytes."""
+
+    policy_name: str
+    policy_digest: str
+    inputs_digest: str
+    inputs_source: str
+    probes: int
+    run: RunSpec
+    libraries: Options  # name -> version
+    machine: Options
+
+
+@dataclass(frozen=True, slots=True)
+class MeasurementSet:
+    """All that one `measure` found; `judge` needs nothing else but a policy."""
+
+    tool_version: str
+    provenance: Provenance
+    reference: ModelRecord
+    candidates: tuple[ModelRecord, ...]
+    measurements: tuple[Measurement, ...]
+    noise_floor: NoiseFloor | None = None

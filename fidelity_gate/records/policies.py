@@ -1,0 +1,146 @@
+"""A policy, resolved: what is compared, on what, how deep, and what is required."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from fidelity_gate.records.models import Depth, Options
+
+
+class Severity(StrEnum):
+    """What a missed check does: nothing, a warning, or a block."""
+
+    OFF = "off"
+    WARN = "warn"
+    ERROR = "error"
+
+
+class Aggregate(StrEnum):
+    """The closed list of ways to make one number of per-probe values."""
+
+    MEAN = "mean"
+    WORST = "worst"
+    P01 = "p01"
+    P05 = "p05"
+    MEDIAN = "median"
+    P95 = "p95"
+
+
+class Direction(StrEnum):
+    """Which way is better."""
+
+    HIGHER = "higher"
+    LOWER = "lower"
+    BOTH = "both"  # a ratio that should stay near 1
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something is written, 1-based."""
+
+    file: str = ""
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        """Return `FILE:LINE:COL`, without the parts that are unknown."""
+        if not self.line:
+            return self.file
+        return f"{self.file}:{self.line}:{self.column}" if self.column else f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What a check requires; both ends inclusive, at least one given, in the metric's base unit."""
+
+    minimum: float | None = None
+    maximum: float | None = None
+    text: str = ""  # as the policy's author wrote it: "max: 8 MiB"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One requirement of a policy, expanded to one target."""
+
+    id: str
+    metric: str
+    bound: Bound
+    options: Options = ()
+    aggregate: Aggregate | None = None  # None for metrics that give one value
+    severity: Severity = Severity.ERROR
+    candidates: tuple[str, ...] = ()  # empty: every candidate
+    target: str = ""  # empty: holds whatever the target
+    place: Place = field(default_factory=Place)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A device class that a release is meant for; limits in bytes and seconds."""
+
+    name: str
+    sram_bytes: int | None = None
+    flash_bytes: int | None = None
+    latency_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """A model as a policy names it."""
+
+    name: str  # "reference", or the candidate's id
+    path: str  # as written, resolved against the policy's folder or the command line
+    options: Options = ()  # the policy's `model:` block, flattened
+    recursion: Depth | None = None  # where it differs from the policy's
+    targets: tuple[str, ...] = ()  # empty: all of the policy's
+    use: str = ""  # the model format plug; empty: told from the file
+    uncompressed: bool = False  # declared as not compressed (the noise of a runtime, a control)
+    place: Place = field(default_factory=Place)
+
+
+@dataclass(frozen=True, slots=True)
+class InputsSpec:
+    """Where probes come from: the inputs plug, its options, and how many probes are wanted."""
+
+    use: str
+    options: Options = ()
+    base: str = ""  # the folder that relative paths are against: the policy's, or the working folder
+    place: Place = field(default_factory=Place)
+
+
+@dataclass(frozen=True, slots=True)
+class NoiseFloorSpec:
+    """How the reference is compared with itself before any trace figure is believed."""
+
+    perturbation: float = 1e-6
+    limit: float = 0.99  # mean fidelity of the reference to its perturbed self
+    bf16: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RunSpec:
+    """How to measure; everything here can change a number and is recorded beside it."""
+
+    seed: int = 0
+    threads: int = 1
+    batch: int = 32
+    dtype: str = "float32"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A policy, resolved: what is compared, on what, how deep, and what is required."""
+
+    name: str
+    path: str
+    digest: str
+    reference: ModelSpec
+    candidates: tuple[ModelSpec, ...]
+    inputs: InputsSpec
+    recursion: Depth
+    checks: tuple[Check, ...]
+    targets: tuple[Target, ...] = ()
+    noise_floor: NoiseFloorSpec = field(default_factory=NoiseFloorSpec)
+    run: RunSpec = field(default_factory=RunSpec)
+    minimum_probes: int = 1
+    calibration: InputsSpec | None = None  # rows a recipe was calibrated on; none may be among the inputs

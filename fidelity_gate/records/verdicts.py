@@ -1,0 +1,63 @@
+"""The verdict, and the report record that every report renders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from fidelity_gate.records.measurements import MeasurementSet
+from fidelity_gate.records.policies import Check, Policy
+
+
+class Outcome(StrEnum):
+    """What became of one check."""
+
+    PASS = "pass"  # noqa: S105  (an outcome, not a password)
+    WARN = "warn"
+    WAIVED = "waived"
+    FAIL = "fail"
+    INCONCLUSIVE = "inconclusive"
+    NOT_MEASURED = "not-measured"
+    REFUSED = "refused"
+    INTERNAL = "internal"
+    OFF = "off"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """One check judged for one candidate; numbers are raw, texts are made by the reports."""
+
+    check: Check
+    candidate: str
+    outcome: Outcome
+    unit: str = ""
+    observed: float | None = None
+    margin: float | None = None  # how far inside (positive) or outside (negative) the nearest bound
+    worst_probe: int | None = None  # row of the inputs
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The decision, computed once. `passed` is true only when `met == required > 0`."""
+
+    policy_name: str
+    policy_digest: str
+    results: tuple[CheckResult, ...]
+    required: int
+    met: int
+    passed: bool
+    exit_code: int
+    reason: str  # one sentence
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What every report renders: the verdict and all that led to it."""
+
+    verdict: Verdict
+    policy: Policy | None
+    measured: MeasurementSet | None
+    created: str = ""  # ISO 8601, UTC
+    error: str = ""  # the one line, when the gate was refused or broke before judging
+    error_kind: Outcome | None = None
