@@ -16,6 +16,7 @@ from fidelity_gate.errors import UsageError
 from fidelity_gate.records import Role
 from fidelity_gate.text import printable
 from fidelity_gate.units import format_value
+from fidelity_gate.verbs.columns import columns
 from fidelity_gate.verbs.given_model import given_model
 
 if TYPE_CHECKING:
@@ -127,9 +128,8 @@ def summary(facts: ModelFacts, artifact: Artifact, target: str, size: int) -> st
     rows = [("", "stored as", "before", "after")]
     rows += [_row(role, facts.tensors, after) for role in Role if any(fact.role is role for fact in after)]
     rows.append(("file", facts.file_format + " -> artifact", _bytes(facts.size_bytes), _bytes(size)))
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
     lines = [f"{printable(facts.path)} -> {printable(target)}", f"recipe {artifact.recipe}", ""]
-    lines += ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines.append(columns(rows))
     kept = [fact.name for fact in after if fact.bits >= 16]
     lines += ["", f"block weights below 16 bit: {format_value(_narrow_share(after), 'fraction')}"]
     if _narrow_share(after):

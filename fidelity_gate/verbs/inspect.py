@@ -12,11 +12,12 @@ import click
 from fidelity_gate.records import Role
 from fidelity_gate.text import printable
 from fidelity_gate.units import format_value
+from fidelity_gate.verbs.columns import columns
 from fidelity_gate.verbs.given_model import given_model
 from fidelity_gate.verbs.orders import write_stdout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from fidelity_gate.analysis.projection import EmbeddingProjection, Projection
     from fidelity_gate.protocols import Family
@@ -82,7 +83,7 @@ def _heading(facts: ModelFacts) -> str:
         rows.append(("calibrated", f"on {len(facts.calibration_rows)} puzzles (as the file says)"))
     rows += [(name, printable(str(value))) for name, value in facts.architecture]
     rows += [("note", printable(note)) for note in facts.notes]
-    return _columns(rows)
+    return columns(rows)
 
 
 def _roles(tensors: tuple[TensorFact, ...]) -> str:
@@ -96,14 +97,14 @@ def _roles(tensors: tuple[TensorFact, ...]) -> str:
         stored = sum(tensor.stored_bytes for tensor in members)
         bits = f"{8 * (stored - overhead) / values:.4g}" if values else "-"
         rows.append((role.value, stored_as, str(len(members)), f"{values:,}", bits, _bytes(overhead), _bytes(stored)))
-    return _columns(rows)
+    return columns(rows)
 
 
 def _sram(cost: Footprint | None) -> str:
     if cost is None:
         return "SRAM: not known, the number of tokens or the recursive block is not (say seq_len with --model)"
     rows = [("SRAM peak of one ACT step", ""), *_scenarios(cost)]
-    return _columns(rows) + f"\n(block values at {cost.bytes_per_value:g} bytes, carries in float32)"
+    return columns(rows) + f"\n(block values at {cost.bytes_per_value:g} bytes, carries in float32)"
 
 
 def _tensors(tensors: tuple[TensorFact, ...]) -> str:
@@ -112,7 +113,7 @@ def _tensors(tensors: tuple[TensorFact, ...]) -> str:
         (printable(t.name), t.role.value, "x".join(map(str, t.shape)), t.stored_as, f"{t.stored_bytes:,}")
         for t in tensors
     ]
-    return _columns(rows)
+    return columns(rows)
 
 
 # ---------------------------------------------------------------- a configuration
@@ -134,7 +135,7 @@ def _configuration(family: Family, path: str, *, as_json: bool) -> str:
         return _json(found)
     rows = [("configuration", printable(path)), ("family", family.name), ("depth", str(family.declared_depth() or "-"))]
     rows += [(name, printable(str(value))) for name, value in family.architecture()]
-    parts = [_columns(rows), _projections(projections) if projections else _sram(None)]
+    parts = [columns(rows), _projections(projections) if projections else _sram(None)]
     return "\n\n".join([*parts, _embedding(table)] if table else parts)
 
 
@@ -145,7 +146,7 @@ def _projections(projections: tuple[Projection, ...]) -> str:
     for projection in projections:
         costs = (value for _, value in _scenarios(projection.sram))
         rows.append((projection.precision, _bytes(projection.backbone), *costs))
-    return _columns(rows) + "\n(projected from the architecture: scales are not counted, the puzzle embedding is apart)"
+    return columns(rows) + "\n(projected from the architecture: scales are not counted, the puzzle embedding is apart)"
 
 
 def _embedding(table: EmbeddingProjection) -> str:
@@ -156,7 +157,7 @@ def _embedding(table: EmbeddingProjection) -> str:
         ("  SVD of rank 16", _bytes(table.svd_rank_16)),
         ("  one row from flash", _bytes(table.flash_row)),
     ]
-    return _columns(rows)
+    return columns(rows)
 
 
 # ---------------------------------------------------------------- text
@@ -173,14 +174,6 @@ def _scenarios(cost: Footprint) -> list[tuple[str, str]]:
 
 def _bytes(count: int) -> str:
     return format_value(count, "bytes")
-
-
-def _columns(rows: Iterable[tuple[str, ...]]) -> str:
-    table = list(rows)
-    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table
-    )
 
 
 def _json(found: Mapping[str, object]) -> str:

@@ -10,6 +10,7 @@ import click
 
 from fidelity_gate.errors import UsageError
 from fidelity_gate.units import format_value
+from fidelity_gate.verbs.columns import columns
 from fidelity_gate.verbs.orders import write_stdout
 from fidelity_gate.verbs.progress import Bar
 from fidelity_gate.zoo.catalog import entry, names
@@ -84,9 +85,7 @@ def list_models(*, markdown: bool) -> int:
         ("name", "family", "parameters", "file", "depth", "exact", "sha256"),
         *(_row(entry(name)) for name in names()),
     ]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    click.echo(columns(rows))
     for name in names():
         click.echo("\n" + textwrap.fill(f"{name}: {entry(name).card.summary}", LINE_WIDTH, subsequent_indent="  "))
     return 0
