@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Generator, Iterable, Mapping
 
     import numpy as np
     from numpy.typing import NDArray
@@ -16,17 +16,23 @@ if TYPE_CHECKING:
         Depth,
         Direction,
         Evidence,
+        Found,
         Geometry,
         Measured,
         ModelFacts,
         ModelRecord,
         ModelSpec,
+        Need,
         Options,
         Probes,
+        QuantizedWeight,
         Report,
         Role,
         RunSpec,
+        Severity,
+        StepGraph,
         StepState,
+        Target,
         Tensor,
     )
 
@@ -102,6 +108,22 @@ class OpenedModel(Protocol):
 
     def dense(self) -> Mapping[str, NDArray[np.float32]]:
         """Return every tensor as float32 (dequantized), official key -> array."""
+
+    def stored_weights(self) -> Weights | None:
+        """Return the weights for whoever wants to look at some of them; None where the format has none to show."""
+
+    def step_graph(self) -> StepGraph | None:
+        """Return the step graph that the file is; None for formats that hold tensors only."""
+
+
+class Weights(Protocol):
+    """The weights of a model file, read only when somebody asks; nothing is kept of what was read."""
+
+    def quantized(self, name: str) -> QuantizedWeight | None:
+        """Return the integers and scales of a tensor of `ModelFacts.tensors`; None where it holds floats."""
+
+    def dense(self, name: str) -> NDArray[np.float32]:
+        """Return the tensor's values (dequantized) in its logical shape. Raises ModelRefused."""
 
 
 @runtime_checkable
@@ -229,6 +251,40 @@ class FileMetric(Protocol):
 
     def measure(self, reference: ModelRecord, candidate: ModelRecord) -> Measured:
         """Return the value; raises NotMeasured with the reason when there is none."""
+
+
+# ---------------------------------------------------------------- analysis
+
+
+class Subject(Protocol):
+    """What a lint rule may look at; nothing runs, and weights are read only through `weights`."""
+
+    name: str  # the candidate's id, or the file's name
+    facts: ModelFacts
+    depth: Depth | None  # as the policy, the command line or the file says
+    claims: tuple[str, ...]  # what says that it is compressed: its recipe, its name, the policy; as written
+    weights: Weights | None
+    graph: StepGraph | None  # None for what is not a step graph
+    targets: tuple[Target, ...]
+    reference: Subject | None
+
+
+class LintRule(Protocol):
+    """analysis.rules: one known mistake. Fields are thresholds (the policy's `lint: {options: {CODE: ...}}`).
+
+    Its docstring's first line says what it looks for, in one sentence; the rest is its documentation: what exactly is
+    compared, when it is wrong to complain, and the source.
+    """
+
+    code: ClassVar[str]  # "FG201"; never reused
+    title: ClassVar[str]  # "per-tensor-low-bits"
+    severity: ClassVar[Severity]  # unless the policy says otherwise; follows the evidence in docs/results.md
+    why: ClassVar[str]  # why it matters, with the measured effect where there is one; one or two sentences
+    fix: ClassVar[str]  # how to mend it; one sentence
+    needs: ClassVar[tuple[Need, ...]]  # the rule is skipped, by name, where one is missing
+
+    def check(self, subject: Subject) -> Iterable[Found]:
+        """Yield every place where the mistake is, in the file's order. Raises ModelRefused for unreadable weights."""
 
 
 # ---------------------------------------------------------------- doors

@@ -203,6 +203,12 @@ class FakeOpened:
     def dense(self):
         return {}
 
+    def stored_weights(self):
+        return None
+
+    def step_graph(self):
+        return None
+
 
 # What FakeFormat and FakeInputs give out: a test sets them up.
 SHELF: dict[str, FakeOpened] = {}

@@ -17,8 +17,9 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 
 # Rooms whose plugs are found by name; verbs are click commands and have their own test.
-ROOMS = ("compress", "inputs", "metrics", "models", "models.families", "reports")
+ROOMS = ("analysis.rules", "compress", "inputs", "metrics", "models", "models.families", "reports")
 METHODS = {
+    "analysis.rules": ("check",),
     "compress": ("compress",),
     "inputs": ("probes",),
     "models": ("recognises", "open"),
@@ -71,7 +72,7 @@ def test_a_plug_is_named_once_and_its_module_is_in_its_room(room, name):
     module, _, attribute = table(room)[name].partition(":")
     assert module.startswith(f"fidelity_gate.{room}.")
     assert attribute
-    assert re.fullmatch(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*", name)
+    assert re.fullmatch(r"FG[1-6]\d\d" if room == "analysis.rules" else r"[a-z][a-z0-9]*([-_][a-z0-9]+)*", name)
     assert [other for other, target in table(room).items() if target == table(room)[name]] == [name]
 
 

@@ -10,6 +10,7 @@ from fidelity_gate.errors import ModelRefused
 from fidelity_gate.files import read_file
 from fidelity_gate.heavy import torch_module
 from fidelity_gate.models.choosing import ROOM, refuse_misfits
+from fidelity_gate.models.looking import StoredWeights
 from fidelity_gate.models.state import LARGEST_FILE
 from fidelity_gate.records import ModelFacts, Role
 from fidelity_gate.storage.artifact import decode, is_artifact
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fidelity_gate.files import FileBytes
-    from fidelity_gate.protocols import Family, OpenedModel, Recursion
-    from fidelity_gate.records import Artifact, Depth, ModelSpec, RunSpec, StoredTensor, Tensor
+    from fidelity_gate.protocols import Family, OpenedModel, Recursion, Weights
+    from fidelity_gate.records import Artifact, Depth, ModelSpec, RunSpec, StepGraph, StoredTensor, Tensor
 
 _APPLIED = (Role.BLOCK, Role.HEAD)  # matrices that activations are multiplied with; the others are looked up
 
@@ -82,6 +83,14 @@ class OpenedArtifact:
     def dense(self) -> Mapping[str, NDArray[np.float32]]:
         """Return every tensor dequantized to float32."""
         return {tensor.name: dense_of(tensor) for tensor in self.artifact.tensors}
+
+    def stored_weights(self) -> Weights | None:
+        """Return the tensors one by one."""
+        return StoredWeights({tensor.name: tensor for tensor in self.artifact.tensors})
+
+    def step_graph(self) -> StepGraph | None:
+        """An artifact holds tensors only."""
+        return None
 
 
 def _weight(stored: StoredTensor, where: str) -> Tensor:

@@ -12,6 +12,7 @@ from fidelity_gate.files import sha256_hex
 from fidelity_gate.heavy import torch_module
 from fidelity_gate.models.choosing import choose_family
 from fidelity_gate.models.layouts import stripped
+from fidelity_gate.models.looking import PlainWeights
 from fidelity_gate.models.sidecars import sources_of
 from fidelity_gate.models.state import State, is_safetensors, is_torch, read_state, refuse_not_finite
 from fidelity_gate.records import ModelFacts, Role, TensorFact
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fidelity_gate.models.sidecars import Source
-    from fidelity_gate.protocols import Family, OpenedModel, Recursion
-    from fidelity_gate.records import ModelSpec, RunSpec
+    from fidelity_gate.protocols import Family, OpenedModel, Recursion, Weights
+    from fidelity_gate.records import ModelSpec, RunSpec, StepGraph
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,14 @@ class OpenedCheckpoint:
             dense = {name: array.astype(np.float32) for name, array in self.arrays.items()}
         refuse_not_finite(dense)
         return dense
+
+    def stored_weights(self) -> Weights | None:
+        """Return the tensors one by one."""
+        return PlainWeights(self.arrays)
+
+    def step_graph(self) -> StepGraph | None:
+        """A checkpoint holds tensors only."""
+        return None
 
 
 def roles_of(family: Family) -> tuple[tuple[str, tuple[tuple[int, ...], Role]], ...]:

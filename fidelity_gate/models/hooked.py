@@ -92,6 +92,14 @@ class OpenedHooked:
         tensors = hook_module.named_tensors(hook_module.made(self.plan, self.weights, self.facts.path))
         return {name: tensor.detach().float().numpy() for name, tensor in tensors.items()}
 
+    def stored_weights(self) -> None:
+        """A module of the owner's own is not looked into."""
+        return
+
+    def step_graph(self) -> None:
+        """A module is no graph."""
+        return
+
 
 def _with_roles(facts: tuple[TensorFact, ...], roles: Mapping[str, Role]) -> tuple[TensorFact, ...]:
     return tuple(replace(fact, role=roles[fact.name]) for fact in facts)

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -56,6 +57,15 @@ class Role(StrEnum):
     OTHER = "other"  # initial carries, norms, biases, buffers
 
 
+class Granularity(StrEnum):
+    """How many values share one scale."""
+
+    NONE = ""  # floats have no scales
+    TENSOR = "tensor"
+    CHANNEL = "channel"
+    BLOCK = "block"  # several scales a channel (NF4, MatMulNBits)
+
+
 @dataclass(frozen=True, slots=True)
 class TensorFact:
     """One tensor as it is stored in a file; measured, never read from metadata."""
@@ -67,6 +77,8 @@ class TensorFact:
     bits: float  # stored bits of one value, scales and zero points not counted
     payload_bytes: int
     overhead_bytes: int = 0  # scales, zero points, code books
+    granularity: Granularity = Granularity.NONE
+    symmetric: bool = True  # no zero points
 
     @property
     def values(self) -> int:
@@ -134,6 +146,19 @@ class StoredTensor:
     axis: int | None  # of one scale a channel; None: one scale a tensor
     symmetric: bool
     parts: Mapping[str, NDArray[Any]]  # "data", and "scale", "zero", ... where the encoding has them
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class QuantizedWeight:
+    """The integers of a weight and what they mean: value = scale * (integers - zero)."""
+
+    integers: NDArray[Any]  # an integer type; (out channels, in) and so on, the logical shape
+    scale: NDArray[np.float64]  # broadcasts against `integers`
+    zero: NDArray[np.float64]  # as `scale`; zeros for symmetric ones
+    bits: int
+    low: int  # the smallest and the largest integer of the type
+    high: int
+    granularity: Granularity
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -82,6 +82,11 @@ class Target:
     sram_bytes: int | None = None
     flash_bytes: int | None = None
     latency_s: float | None = None
+    static_only: bool = False  # needs static shapes and static quantization (NPUs)
+    tile: int | None = None  # matrices with a side under this many values waste its multiplier
+    int8_min_tokens: int | None = None  # sequences shorter than this run slower in static INT8 than in float
+    operators: tuple[str, ...] = ()  # the operators it has, sorted; empty: all
+    max_opset: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

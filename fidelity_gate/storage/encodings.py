@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 import ml_dtypes
 import numpy as np
 
+from fidelity_gate.records import Granularity, QuantizedWeight
 from fidelity_gate.storage.integers import SCALE_FLOOR, values_of
 from fidelity_gate.storage.packing import packed_size, padding_is_zero, unpack
 
@@ -49,8 +50,14 @@ class Encoding(Protocol):
     def decode(self, stored: StoredTensor) -> NDArray[np.float32]:
         """Return the values, in the tensor's logical shape."""
 
+    def quantized(self, stored: StoredTensor) -> QuantizedWeight | None:
+        """Return the integers and what they mean; None for what is not on an even grid of integers."""
+
     def describe(self, stored: StoredTensor) -> str:
         """Return how a person would name it: "int4 per channel asymmetric"."""
+
+    def granularity(self, stored: StoredTensor) -> Granularity:
+        """Return how many values share one scale."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +78,17 @@ class Dense:
         """Widen to float32, exactly."""
         return stored.parts["data"].astype(np.float32)
 
+    def quantized(self, stored: StoredTensor) -> QuantizedWeight | None:
+        """Floats have no integers."""
+        return None
+
     def describe(self, stored: StoredTensor) -> str:
         """Name the float type."""
         return stored.parts["data"].dtype.name
+
+    def granularity(self, stored: StoredTensor) -> Granularity:
+        """Floats have no scales."""
+        return Granularity.NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +127,27 @@ class Integer:
         zero = stored.parts.get("zero", np.full(1, 2 ** (self.bits - 1), dtype=np.uint8))
         return values_of(self._codes(stored), stored.parts["scale"], zero)
 
+    def quantized(self, stored: StoredTensor) -> QuantizedWeight | None:
+        """Codes as they lie in the file, unsigned; a symmetric grid's zero is its middle."""
+        middle = np.full(1, 2 ** (self.bits - 1), dtype=np.uint8)
+        return QuantizedWeight(
+            integers=self._codes(stored),
+            scale=_over_channels(stored.parts["scale"], stored),
+            zero=_over_channels(stored.parts.get("zero", middle), stored),
+            bits=self.bits,
+            low=1 if stored.symmetric else 0,
+            high=2**self.bits - 1,
+            granularity=self.granularity(stored),
+        )
+
     def describe(self, stored: StoredTensor) -> str:
         """Name width, granularity and symmetry."""
-        granularity = "tensor" if stored.axis is None else "channel"
-        return f"int{self.bits} per {granularity} {'symmetric' if stored.symmetric else 'asymmetric'}"
+        symmetry = "symmetric" if stored.symmetric else "asymmetric"
+        return f"int{self.bits} per {self.granularity(stored)} {symmetry}"
+
+    def granularity(self, stored: StoredTensor) -> Granularity:
+        """One scale a tensor, or one an output channel."""
+        return Granularity.TENSOR if stored.axis is None else Granularity.CHANNEL
 
     def _codes(self, stored: StoredTensor) -> NDArray[np.uint8]:
         data = stored.parts["data"]
@@ -158,6 +190,23 @@ class Int8Bnb:
         scale = stored.parts["scb"].astype(np.float64)[:, None] / 127.0
         return (stored.parts["data"] * scale).astype(np.float32)
 
+    def quantized(self, stored: StoredTensor) -> QuantizedWeight | None:
+        """Signed bytes; the scale is a 127th of the row's absolute maximum."""
+        scale = _over_channels(stored.parts["scb"], stored) / 127.0
+        return QuantizedWeight(
+            integers=stored.parts["data"],
+            scale=scale,
+            zero=np.zeros_like(scale),
+            bits=8,
+            low=-127,
+            high=127,
+            granularity=Granularity.CHANNEL,
+        )
+
+    def granularity(self, stored: StoredTensor) -> Granularity:
+        """One statistic a row."""
+        return Granularity.CHANNEL
+
     def describe(self, stored: StoredTensor) -> str:
         """Name the threshold too: it changes what the layer computes."""
         return f"int8 rows (LLM.int8, threshold {float(stored.parts['threshold'][0]):g})"
@@ -197,6 +246,14 @@ class Nf4Bnb:
         values: NDArray[np.float32] = NF4_CODE[nibbles] * scale
         return values.reshape(stored.shape)
 
+    def quantized(self, stored: StoredTensor) -> QuantizedWeight | None:
+        """NF4 has a code book: its steps are not even."""
+        return None
+
+    def granularity(self, stored: StoredTensor) -> Granularity:
+        """One absolute maximum a block."""
+        return Granularity.BLOCK
+
     def describe(self, stored: StoredTensor) -> str:
         """Name the block size."""
         return f"nf4 in blocks of {NF4_BLOCK}"
@@ -215,6 +272,10 @@ ENCODINGS: Mapping[str, Encoding] = {
 
 def _scales_shape(stored: StoredTensor) -> tuple[int, ...]:
     return (1,) if stored.axis is None else stored.shape[:1]
+
+
+def _over_channels(per_channel: NDArray[Any], stored: StoredTensor) -> NDArray[np.float64]:
+    return per_channel.astype(np.float64).reshape(-1, *(1,) * (len(stored.shape) - 1))
 
 
 def _normal(scale: NDArray[np.float32]) -> NDArray[np.bool_]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fidelity_gate.records import Role
+    from fidelity_gate.records import QuantizedWeight, Role
 
 
 # Beyond it a rounded scale may carry the outermost code past float32.
@@ -112,7 +112,19 @@ def fact_of(stored: StoredTensor) -> TensorFact:
         bits=8 * payload / count if count else 8.0 * stored.parts["data"].dtype.itemsize,
         payload_bytes=payload,
         overhead_bytes=sum(sizes.values()) - payload,
+        granularity=ENCODINGS[stored.encoding].granularity(stored),
+        symmetric=stored.symmetric,
     )
+
+
+def integers_of(stored: StoredTensor) -> QuantizedWeight | None:
+    """Return the integers of a tensor and what they mean; None where it holds floats or a code book.
+
+    Raises:
+        ModelRefused: the parts are not what the encoding says.
+    """
+    check(stored)
+    return ENCODINGS[stored.encoding].quantized(stored)
 
 
 def _layout_fault(stored: StoredTensor, encoding: Encoding) -> str:

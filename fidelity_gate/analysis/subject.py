@@ -1,0 +1,56 @@
+"""What lint rules look at: an opened model with everything that is claimed of it (the `Subject` protocol)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fidelity_gate.protocols import OpenedModel, Subject, Weights
+    from fidelity_gate.records import Depth, ModelFacts, StepGraph, Target
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OpenedSubject:
+    """An opened model, as lint rules see it."""
+
+    name: str
+    facts: ModelFacts
+    depth: Depth | None
+    claims: tuple[str, ...]
+    weights: Weights | None
+    graph: StepGraph | None
+    targets: tuple[Target, ...]
+    reference: Subject | None
+
+
+def subject_of(
+    name: str,
+    opened: OpenedModel,
+    *,
+    depth: Depth | None = None,
+    claims: tuple[str, ...] = (),
+    targets: tuple[Target, ...] = (),
+    reference: Subject | None = None,
+) -> OpenedSubject:
+    """Return the subject that an opened model is.
+
+    Args:
+        name: the candidate's id, or the file's name.
+        opened: the model.
+        depth: as the policy or the command line says; else what the file declares.
+        claims: what says that it is compressed, beside the recipe that the file itself names.
+        targets: the device classes it is meant for.
+        reference: what it is held against.
+    """
+    facts = opened.facts
+    return OpenedSubject(
+        name=name,
+        facts=facts,
+        depth=depth or facts.depth,
+        claims=(*((facts.recipe,) if facts.recipe else ()), *claims),
+        weights=opened.stored_weights(),
+        graph=opened.step_graph(),
+        targets=targets,
+        reference=reference,
+    )
