@@ -24,7 +24,7 @@ class OpenedSubject:
     reference: Subject | None
 
 
-def subject_of(
+def subject_of(  # noqa: PLR0913  (each is one thing that only some callers know)
     name: str,
     opened: OpenedModel,
     *,
