@@ -4,4 +4,22 @@ FG1xx not really compressed, FG2xx scales, FG3xx carry path, FG4xx target fit, F
 FG6xx hygiene.
 """
 
-TABLE: dict[str, str] = {}
+_HERE = "fidelity_gate.analysis.rules"
+
+TABLE = {
+    "FG401": f"{_HERE}.fg401_dynamic_quantization:DynamicQuantization",
+    "FG402": f"{_HERE}.fg402_dynamic_shapes:DynamicShapes",
+    "FG403": f"{_HERE}.fg403_below_tile_size:BelowTileSize",
+    "FG404": f"{_HERE}.fg404_int8_below_crossover:Int8BelowCrossover",
+    "FG405": f"{_HERE}.fg405_unsupported_operator:UnsupportedOperator",
+    "FG406": f"{_HERE}.fg406_unsupported_opset:UnsupportedOpset",
+    "FG407": f"{_HERE}.fg407_embedding_beyond_sram:EmbeddingBeyondSram",
+    "FG501": f"{_HERE}.fg501_depth_differs:DepthDiffers",
+    "FG502": f"{_HERE}.fg502_shorter_sequence:ShorterSequence",
+    "FG503": f"{_HERE}.fg503_attention_replaced:AttentionReplaced",
+    "FG504": f"{_HERE}.fg504_fewer_layers:FewerLayers",
+    "FG505": f"{_HERE}.fg505_pruned:Pruned",
+    "FG506": f"{_HERE}.fg506_quantized_head:QuantizedHead",
+    "FG507": f"{_HERE}.fg507_vocabulary:Vocabulary",
+    "FG508": f"{_HERE}.fg508_unrolled:Unrolled",
+}
