@@ -16,9 +16,25 @@ BYTE_UNITS = {
 }
 SECOND_UNITS = {"ns": Decimal("1e-9"), "us": Decimal("1e-6"), "ms": Decimal("1e-3"), "s": Decimal(1)}
 PERCENT = {"%": Decimal("0.01")}
+FLOP_UNITS = {  # operations, never operations a second; a multiply-add counts as 2
+    "FLOP": Decimal(1),
+    "kFLOP": Decimal(10) ** 3,
+    "MFLOP": Decimal(10) ** 6,
+    "GFLOP": Decimal(10) ** 9,
+    "TFLOP": Decimal(10) ** 12,
+}
+JOULE_UNITS = {"nJ": Decimal("1e-9"), "uJ": Decimal("1e-6"), "mJ": Decimal("1e-3"), "J": Decimal(1)}
 
 # Unit of a metric -> what may be written behind a number; every unit that is not here is dimensionless.
-UNITS_OF = {"bytes": BYTE_UNITS, "seconds": SECOND_UNITS, "fraction": PERCENT}
+UNITS_OF = {
+    "bytes": BYTE_UNITS,
+    "seconds": SECOND_UNITS,
+    "fraction": PERCENT,
+    "flop": FLOP_UNITS,
+    "joules": JOULE_UNITS,
+}
+# Units in which a number alone says nothing: 500 could be GFLOP or MFLOP, 8 could be MB or MiB.
+NEEDS_NAME = ("bytes", "seconds", "flop", "joules")
 
 DIGITS = 4
 _MOST_DIGITS = 17  # that many always tell two floats apart
@@ -30,11 +46,11 @@ def format_value(value: float, unit: str, *, digits: int = DIGITS) -> str:
 
     Args:
         value: in the base unit: bytes, seconds, a fraction for shares (which are shown in %).
-        unit: of the metric: "bytes", "seconds", "fraction"; anything else is a plain number.
+        unit: of the metric: "bytes", "seconds", "fraction", "flop", "joules"; anything else is a plain number.
         digits: how many.
 
     Returns:
-        `9.511 MiB (9.973 MB)`, `11.4 ms`, `97.25 %`, `0.9713`, `not a number`.
+        `9.511 MiB (9.973 MB)`, `11.4 ms`, `97.25 %`, `187 GFLOP`, `3 mJ`, `0.9713`, `not a number`.
     """
     if not math.isfinite(value):
         return _not_finite(value)
@@ -77,7 +93,7 @@ def _order(left: float | Decimal, right: float | Decimal) -> int:
 
 
 def _scale(value: float, unit: str) -> str:
-    """Return the unit to show a measured number in: the largest binary or time unit that is not above it."""
+    """Return the unit to show a measured number in: the largest that is not above it, for bytes the largest binary."""
     table = UNITS_OF.get(unit)
     if not table:
         return ""

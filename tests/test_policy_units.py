@@ -30,6 +30,15 @@ MIB = 2**20
         ("30 us", "seconds", 0.00003),
         ("1 ns", "seconds", 1e-9),
         ("1.5 s", "seconds", 1.5),
+        ("500 GFLOP", "flop", 500e9),
+        ("1.5 TFLOP", "flop", 1.5e12),
+        ("25 MFLOP", "flop", 25e6),
+        ("3kFLOP", "flop", 3000),
+        ("7 FLOP", "flop", 7),
+        ("500 mJ", "joules", 0.5),
+        ("3 J", "joules", 3),
+        ("187 uJ", "joules", 0.000187),
+        ("5 nJ", "joules", 5e-9),
         ("97 %", "fraction", 0.97),
         ("57%", "fraction", 0.57),
         (0.97, "fraction", 0.97),
@@ -72,6 +81,25 @@ def test_a_wrong_unit_names_the_nearest_ones(written: str, hint: str) -> None:
     assert hint in caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("written", "unit", "hint"),
+    [
+        ("500", "flop", "500 GFLOP"),
+        ("500", "joules", "500 mJ"),
+        ("500 GFLOPS", "flop", "did you mean GFLOP?"),
+        ("500 GFLOPs", "flop", "did you mean GFLOP?"),
+        ("500 gflop", "flop", "did you mean GFLOP?"),
+        ("500 MJ", "joules", "did you mean mJ?"),
+        ("500 µJ", "joules", "did you mean uJ?"),
+        ("500 mWh", "joules", "known: nJ, uJ, mJ, J"),
+    ],
+)
+def test_compute_and_energy_need_a_unit_and_are_never_guessed(written: str, unit: str, hint: str) -> None:
+    with pytest.raises(QuantityError) as caught:
+        parse_quantity(written, unit)
+    assert hint in caught.value.hint
+
+
 @pytest.mark.parametrize("written", ["30 µs", "30 μs", "30 US"])
 def test_a_microsecond_is_written_us(written: str) -> None:
     with pytest.raises(QuantityError) as caught:
@@ -86,6 +114,12 @@ def test_a_microsecond_is_written_us(written: str) -> None:
         (812, "bytes", "812 B"),
         (0, "bytes", "0 B"),
         (0.0114123, "seconds", "11.41 ms"),
+        (187.04e9, "flop", "187 GFLOP"),
+        (2.9927e12, "flop", "2.993 TFLOP"),
+        (0, "flop", "0 FLOP"),
+        (0.187, "joules", "187 mJ"),
+        (2.9927, "joules", "2.993 J"),
+        (4.7e-6, "joules", "4.7 uJ"),
         (0.9725, "fraction", "97.25 %"),
         (1.0, "fraction", "100 %"),
         (-0.02, "fraction", "-2 %"),
@@ -110,6 +144,8 @@ def test_measured_numbers_are_rounded_for_people(value: float, unit: str, text: 
         (8e6, "bytes", "8 MB (7.629 MiB)"),
         (512 * 1024, "bytes", "512 KiB (524.3 kB)"),
         (0.03, "seconds", "30 ms"),
+        (500e9, "flop", "500 GFLOP"),
+        (0.5, "joules", "500 mJ"),
         (0.57, "fraction", "57 %"),
         (0.970001, "", "0.970001"),
     ],

@@ -12,6 +12,7 @@ import pytest
 import fidelity_gate
 from fidelity_gate import registry
 from fidelity_gate.records import Direction, Evidence
+from fidelity_gate.units import UNITS_OF
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -97,7 +98,7 @@ def test_every_metric_says_what_a_judge_must_know(name):
     plug = registry.build("metrics", name, ())
     assert isinstance(plug.direction, Direction)
     assert isinstance(plug.evidence, Evidence)
-    assert plug.unit in ("", "fraction", "bytes", "seconds")
+    assert plug.unit in ("", *UNITS_OF)
     assert isinstance(plug.per_probe, bool)
     assert plug.per_probe is (plug.evidence is not Evidence.FILE)
     assert not (plug.floored and plug.evidence is Evidence.FILE)

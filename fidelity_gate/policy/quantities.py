@@ -1,4 +1,4 @@
-"""`8 MiB`, `30 ms`, `97 %`, `0.97` -> numbers in base units; a closed, case-sensitive grammar of our own.
+"""`8 MiB`, `30 ms`, `500 GFLOP`, `97 %`, `0.97` -> numbers in base units; a closed, case-sensitive grammar of our own.
 
 Libraries guess: one reads `4,5MB` as 4 bytes, another `4` as half a byte. A threshold must not be guessed.
 """
@@ -10,14 +10,20 @@ import re
 from decimal import Decimal
 
 from fidelity_gate.text import printable
-from fidelity_gate.units import BYTE_UNITS, PERCENT, SECOND_UNITS, UNITS_OF
+from fidelity_gate.units import NEEDS_NAME, UNITS_OF
 
 _NUMBER = r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,17})?"
 _BARE = re.compile(rf"({_NUMBER}(?:[eE][+-]?[0-9]{{1,3}})?)", re.ASCII)
 _WITH_UNIT = re.compile(rf"({_NUMBER}) ?([A-Za-z%µμ]{{1,8}})", re.ASCII)
 
-_EXAMPLES = {"bytes": "8 MiB or 8 MB", "seconds": "30 ms", "fraction": "0.97 or 97 %"}
-_EVERY_UNIT = (*BYTE_UNITS, *SECOND_UNITS, *PERCENT)
+_EXAMPLES = {
+    "bytes": "8 MiB or 8 MB",
+    "seconds": "30 ms",
+    "fraction": "0.97 or 97 %",
+    "flop": "500 GFLOP",
+    "joules": "500 mJ",
+}
+_EVERY_UNIT = frozenset(name for table in UNITS_OF.values() for name in table)
 
 
 class QuantityError(ValueError):
@@ -34,14 +40,14 @@ def parse_quantity(written: str | float, unit: str) -> float:
 
     Args:
         written: a number as YAML read it, or text such as `8 MiB`.
-        unit: of the metric: "bytes", "seconds", "fraction"; anything else takes a bare number only.
+        unit: of the metric: "bytes", "seconds", "fraction", "flop", "joules"; anything else takes a bare number only.
 
     Raises:
         QuantityError: anything that is not exactly one finite number and, where the unit asks for it, one unit.
     """
     text = repr(written) if isinstance(written, int | float) else written
     table = UNITS_OF.get(unit, {})
-    if (bare := _BARE.fullmatch(text)) and unit not in ("bytes", "seconds"):
+    if (bare := _BARE.fullmatch(text)) and unit not in NEEDS_NAME:
         return _finite(Decimal(bare[1]), text, unit)
     if bare:
         raise QuantityError(f"'{printable(text, 40)}' has no unit", f"write it as {_EXAMPLES[unit]}")
@@ -74,6 +80,6 @@ def _hint_for(name: str, unit: str) -> str:
     table = UNITS_OF.get(unit)
     if not table:
         return _allowed(unit)
-    folded = name.replace("µ", "u").replace("μ", "u").lower()
+    folded = name.replace("µ", "u").replace("μ", "u").lower().removesuffix("s" if unit == "flop" else "")
     near = [known for known in table if folded in (known.lower(), known.lower().replace("ib", "b"), known[0].lower())]
     return f"did you mean {' or '.join(near)}? units are case-sensitive" if near else f"known: {', '.join(table)}"
