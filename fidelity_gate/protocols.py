@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         Evidence,
         Found,
         Geometry,
+        LintReport,
         Measured,
         ModelFacts,
         ModelRecord,
@@ -313,4 +314,14 @@ class Reporter(Protocol):
     suffix: ClassVar[str]  # of the file written when only a folder is given: ".xml"
 
     def render(self, report: Report) -> str:
+        """Return the whole text."""
+
+
+@runtime_checkable
+class LintReporter(Protocol):
+    """reports.lint: a lint report record -> text. Decides nothing."""
+
+    suffix: ClassVar[str]
+
+    def render(self, report: LintReport) -> str:
         """Return the whole text."""
