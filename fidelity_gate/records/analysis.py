@@ -1,12 +1,12 @@
-"""What is said of a model from its files alone: arena, compute, energy, and findings."""
+"""What is said of a model from its files alone: arena, compute, and findings."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 from fidelity_gate.records.models import Depth, Options
-from fidelity_gate.records.policies import Place, Severity
+from fidelity_gate.records.policies import Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,22 +36,13 @@ class Arena:
 class Compute:
     """Floating-point operations; a multiply-add counts as 2."""
 
-    block_call: float  # one call of the recursive block
+    block_call: float | None  # one call of the recursive block, on average where blocks differ; None: not known
     step: float  # one ACT step
     puzzle: float  # the whole recursion at `depth`
     depth: Depth
     counted_by: str  # "operator table", "torch FlopCounterMode", "closed form"
-    by_operator: Options = ()  # operator -> FLOPs of one step, the largest first
-    not_counted: tuple[str, ...] = ()  # operators that the count leaves out, because their cost is not known
-
-
-@dataclass(frozen=True, slots=True)
-class EnergyModel:
-    """A named estimate of what compute costs in energy."""
-
-    name: str
-    mj_per_gflop: float
-    source: str = ""
+    by_operator: Options = ()  # operator -> FLOPs of one step, sorted by name
+    not_counted: tuple[str, ...] = ()  # what the count leaves out, because its cost is not known: then it is too low
 
 
 class LocationKind(StrEnum):
@@ -110,17 +101,6 @@ class Finding:
     fix: str
     figures: Options = ()
     target: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class LintSettings:
-    """Which rules count, and how much: the policy's `lint:` block, or the command line's options."""
-
-    select: tuple[str, ...] = ()  # codes or prefixes ("FG2"); empty: all
-    ignore: tuple[str, ...] = ()
-    severity: tuple[tuple[str, Severity], ...] = ()  # code or prefix -> severity, sorted; the longest prefix wins
-    options: tuple[tuple[str, Options], ...] = ()  # code -> the rule's own options, sorted
-    place: Place = field(default_factory=Place)
 
 
 @dataclass(frozen=True, slots=True)

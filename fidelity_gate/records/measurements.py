@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from fidelity_gate.records.analysis import Compute, Linted
 from fidelity_gate.records.models import Depth, Footprint, ModelFacts, Options
-from fidelity_gate.records.policies import Direction, RunSpec
+from fidelity_gate.records.policies import Direction, LintSettings, RunSpec, Target
 
 
 class Evidence(StrEnum):
@@ -83,6 +84,11 @@ class ModelRecord:
     depth: Depth
     footprint: Footprint | None = None
     alignment: str = "by ACT step"
+    uncompressed: bool = False  # declared as not compressed, which spared it a refusal and claims nothing of it
+    targets: tuple[Target, ...] = ()  # those it is for: lint rules look at them
+    compute: Compute | None = None  # at `depth`
+    compute_gap: str = ""  # why there is no compute
+    linted: Linted | None = None  # None where nothing asked for it, or nothing of the file can be looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +103,7 @@ class Provenance:
     run: RunSpec
     libraries: Options  # name -> version
     machine: Options
+    lint: LintSettings | None = None  # what was linted by, without its place; None where nothing was
 
 
 @dataclass(frozen=True, slots=True)

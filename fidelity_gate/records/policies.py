@@ -133,6 +133,26 @@ class RunSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class LintSettings:
+    """Which rules count, and how much: the policy's `lint:` block, or the command line's options."""
+
+    select: tuple[str, ...] = ()  # codes or prefixes ("FG2"); empty: all
+    ignore: tuple[str, ...] = ()
+    severity: tuple[tuple[str, Severity], ...] = ()  # code or prefix -> severity, sorted; the longest prefix wins
+    options: tuple[tuple[str, Options], ...] = ()  # code -> the rule's own options, sorted
+    place: Place = field(default_factory=Place)
+
+
+@dataclass(frozen=True, slots=True)
+class EnergyModel:
+    """A named estimate of what compute costs in energy."""
+
+    name: str
+    mj_per_gflop: float
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """A policy, resolved: what is compared, on what, how deep, and what is required."""
 
@@ -149,3 +169,5 @@ class Policy:
     run: RunSpec = field(default_factory=RunSpec)
     minimum_probes: int = 1
     calibration: InputsSpec | None = None  # rows a recipe was calibrated on; none may be among the inputs
+    lint: LintSettings = field(default_factory=LintSettings)
+    energy_models: tuple[EnergyModel, ...] = ()  # sorted by name; checks hold the figures of the one they name
