@@ -35,7 +35,7 @@ class Pruned:
     share: float = 0.05
 
     code: ClassVar[str] = "FG505"
-    title: ClassVar[str] = "pruned"
+    title: ClassVar[str] = "pruned-structures"
     severity: ClassVar[Severity] = Severity.WARN
     why: ClassVar[str] = (
         "Small recursive models have nothing to spare: structured pruning of 25 % kept 86.4 % of Maze's cells and not "
