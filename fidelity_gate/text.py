@@ -39,3 +39,12 @@ def _visible(character: str) -> str:
     if code <= 0xFF:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+def quiet_json(text: str) -> str:
+    r"""Return JSON in which no string starts a workflow command, and that reads back as the very same values.
+
+    `::` and `##[` can stand in JSON only inside strings, where `\u003a` and `\u0023` mean the same characters; the
+    GitHub runner obeys the raw ones anywhere in a line of its log.
+    """
+    return text.replace("::", ":\\u003a").replace("##[", "#\\u0023[")

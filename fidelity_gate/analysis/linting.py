@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from fidelity_gate.protocols import LintRule, Subject
-    from fidelity_gate.records import LintSettings
+    from fidelity_gate.records import LintSettings, Scalar
 
 ROOM = "analysis.rules"
 RANK = {Severity.ERROR: 0, Severity.WARN: 1, Severity.OFF: 2}
@@ -176,7 +177,7 @@ def _finding(chosen: ChosenRule, found: Found, model: str, candidate: str) -> Fi
         message=_cut(found.message, TEXT_LIMIT),
         why=rule.why,
         fix=rule.fix,
-        figures=tuple(sorted(found.figures)),
+        figures=tuple(sorted((name, _plain(value)) for name, value in found.figures)),
         target=found.target,
     )
 
@@ -184,3 +185,10 @@ def _finding(chosen: ChosenRule, found: Found, model: str, candidate: str) -> Fi
 def _cut(text: str, limit: int) -> str:
     """Return a text that a file may have written, bounded; reports make it printable."""
     return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def _plain(value: Scalar) -> Scalar:
+    """Return a figure as JSON can hold it: no numpy scalars, and in words what is not finite."""
+    item = getattr(value, "item", None)
+    plain: Scalar = item() if item is not None else value
+    return str(plain) if isinstance(plain, float) and not math.isfinite(plain) else plain

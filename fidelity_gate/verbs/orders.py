@@ -6,12 +6,13 @@ rendered before one is written; and when the run is refused or breaks, every rep
 
 from __future__ import annotations
 
+import abc
 import os
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -25,12 +26,14 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from fidelity_gate.protocols import Reporter
-    from fidelity_gate.records import MeasurementSet, Policy
+    from fidelity_gate.protocols import LintReporter, Reporter
+    from fidelity_gate.records import LintReport, MeasurementSet, Policy
 
 STDOUT = "-"
 DEFAULT = ("terminal",)
 OPTION = "--report"
+ROOM = "reports"
+FITTED = frozenset({"color", "width"})  # a report with these options is for people, on a terminal or off
 # A slip of the keyboard must not delete a model or a policy in the name of clearing away an old report.
 NEVER_REPORTS = frozenset({".ckpt", ".npy", ".npz", ".onnx", ".pt", ".pth", ".py", ".safetensors", ".yaml", ".yml"})
 KINDS = {
@@ -44,7 +47,7 @@ KINDS = {
 class Order:
     """One report, and where it goes: a file, or standard output."""
 
-    reporter: Reporter
+    reporter: Reporter | LintReporter
     destination: str
 
     @property
@@ -53,12 +56,13 @@ class Order:
         return self.destination != STDOUT
 
 
-def parse_orders(texts: tuple[str, ...], *, keep: tuple[str, ...] = ()) -> tuple[Order, ...]:
+def parse_orders(texts: tuple[str, ...], *, keep: tuple[str, ...] = (), room: str = ROOM) -> tuple[Order, ...]:
     """Return the reports that `--report` asks for; without any, the table on standard output.
 
     Args:
         texts: `TYPE[,OPTION=VALUE...][:DEST]`; DEST is a file, a folder, or `-`.
         keep: files that the command reads and no report may replace.
+        room: whose plugs the types are: reports of the gate, or of lint.
 
     Raises:
         UsageError: an unknown type or option, two reports for one destination, or a destination that is no report.
@@ -67,10 +71,9 @@ def parse_orders(texts: tuple[str, ...], *, keep: tuple[str, ...] = ()) -> tuple
     for text in texts or DEFAULT:
         head, _, destination = text.partition(":")
         name, _, options = head.partition(",")
-        reporter = registry.build(
-            "reports", name, _options(options, text), field=OPTION, kind=UsageError, from_text=True
-        )
-        order = Order(_fitted(reporter, destination), _file_in(destination, reporter.suffix) if destination else STDOUT)
+        reporter = registry.build(room, name, _options(options, text), field=OPTION, kind=UsageError, from_text=True)
+        where = _file_in(destination, room.replace(".", "-") + reporter.suffix) if destination else STDOUT
+        order = Order(_fitted(reporter, destination), where)
         refuse_overwriting(order.destination, keep, option=OPTION)
         if any(_same_place(order.destination, other.destination) for other in orders):
             raise UsageError(f"two reports go to {order.destination}", field=OPTION, hint="TYPE:FILE, a file for each")
@@ -84,19 +87,23 @@ def refuse_overwriting(destination: str, keep: tuple[str, ...], *, option: str) 
         return
     if Path(destination).suffix.lower() in NEVER_REPORTS:
         what = f"{destination} has the name of a model, a policy or inputs"
-        raise UsageError(what, field=option, hint="reports end in .xml, .json or .txt")
+        raise UsageError(what, field=option, hint="reports end in .xml, .json, .sarif or .txt")
     if any(_same_place(destination, path) for path in keep if path):
         raise UsageError(f"{destination} is read by this command", field=option, hint="name another file")
 
 
-def deliver(orders: tuple[Order, ...], report: Report) -> None:
+def deliver(orders: tuple[Order, ...], report: Report | LintReport) -> None:
     """Render every report, then write every file, then standard output.
+
+    Args:
+        orders: of one room.
+        report: the record that reports of this room render.
 
     Raises:
         ReportNotWritten: one could not be written whole; the others may be there.
         Internal: one could not be rendered, and none was written.
     """
-    rendered = [(order, order.reporter.render(report)) for order in orders]
+    rendered = [(order, _rendered(order.reporter, report)) for order in orders]
     for order, text in sorted(rendered, key=lambda pair: not pair[0].to_file):
         if order.to_file:
             _write_and_read_back(order.destination, text)
@@ -116,21 +123,20 @@ def write_stdout(text: str) -> None:
 
 
 @dataclass(slots=True)
-class Desk:
-    """Where a run leaves its reports: clears them away at the start, and tells in them whatever stops the run.
+class ReportDesk(abc.ABC):
+    """Where a command leaves its reports: clears them away at the start, and tells in them whatever stops it.
 
     Attributes:
         orders: the reports that were asked for.
-        others: other files that the run will write, to be cleared away too.
-        policy: set as soon as it is known, so that reports of a refusal can name it.
-        measured: set as soon as it is known.
+        others: other files that the command will write, to be cleared away too.
     """
 
     orders: tuple[Order, ...]
     others: tuple[str, ...] = ()
-    policy: Policy | None = None
-    measured: MeasurementSet | None = None
-    _written: bool = field(default=False)
+
+    @abc.abstractmethod
+    def stopped(self, failure: GateError) -> Report | LintReport:
+        """Return the report of a command that was stopped by this."""
 
     def __enter__(self) -> Self:
         """Delete the reports of earlier runs; raises ReportNotWritten where one cannot be."""
@@ -145,10 +151,27 @@ class Desk:
         if not isinstance(error, Exception) or isinstance(error, click.Abort):  # click's word for an interruption
             return
         failure = as_gate_error(error)
-        report = failed_report(failure, self.policy)
+        report = self.stopped(failure)
         refusals = [refusal for order in self.orders if (refusal := _try_to_deliver(order, report)) is not None]
         if refusals and failure.exit_code is not ExitCode.INTERNAL:
             raise refusals[0] from error
+
+
+@dataclass(slots=True)
+class Desk(ReportDesk):
+    """Where the gate leaves its reports.
+
+    Attributes:
+        policy: set as soon as it is known, so that reports of a refusal can name it.
+        measured: set as soon as it is known.
+    """
+
+    policy: Policy | None = None
+    measured: MeasurementSet | None = None
+
+    def stopped(self, failure: GateError) -> Report:
+        """Return the report of a gate that did not get as far as a verdict."""
+        return failed_report(failure, self.policy)
 
     def close(self, report: Report) -> int:
         """Deliver the report of a run that was judged, and return its exit code."""
@@ -178,7 +201,12 @@ def now() -> str:
     return datetime.now(UTC).replace(microsecond=0).isoformat()
 
 
-def _try_to_deliver(order: Order, report: Report) -> GateError | None:
+def _rendered(reporter: Any, report: Report | LintReport) -> str:  # noqa: ANN401  (of the room that takes this record)
+    text: str = reporter.render(report)
+    return text
+
+
+def _try_to_deliver(order: Order, report: Report | LintReport) -> GateError | None:
     try:
         deliver((order,), report)
     except GateError as refusal:
@@ -207,25 +235,24 @@ def _options(text: str, order: str) -> list[tuple[str, object]]:
     return pairs
 
 
-def _fitted(reporter: Reporter, destination: str) -> Reporter:
-    """Return the table as wide and as colourful as the terminal it goes to; files stay plain."""
-    from fidelity_gate.reports.terminal import Terminal
-
-    if not isinstance(reporter, Terminal):
-        return reporter
-    if destination not in ("", STDOUT):
+def _fitted(reporter: Any, destination: str) -> Any:  # noqa: ANN401  (a plug, and the same one)
+    """Return what people read as wide and as colourful as the terminal it goes to; files stay plain."""
+    options = registry.option_types(type(reporter))
+    if destination not in ("", STDOUT) or not options.keys() >= FITTED:
         return reporter
     unicode = (sys.stdout.encoding or "").lower().startswith("utf")
-    if not sys.stdout.isatty():
-        return replace(reporter, unicode=unicode and reporter.unicode)
-    dull = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
-    return replace(reporter, color=not dull, unicode=unicode, width=max(80, os.get_terminal_size(1).columns))
+    fitting: dict[str, object] = {"unicode": unicode and getattr(reporter, "unicode", True)}
+    if sys.stdout.isatty():
+        dull = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+        fitting |= {"color": not dull, "width": max(80, os.get_terminal_size(1).columns)}
+    return replace(reporter, **{name: value for name, value in fitting.items() if name in options})
 
 
-def _file_in(destination: str, suffix: str) -> str:
+def _file_in(destination: str, name: str) -> str:
+    """Return the file for a destination that may be a folder: `fidelity-gate.xml`, `fidelity-gate-lint.json`."""
     if destination == STDOUT or not Path(destination).is_dir():
         return destination
-    return str(Path(destination) / f"fidelity-gate{suffix}")
+    return str(Path(destination) / name.replace(ROOM, "fidelity-gate", 1))
 
 
 def _same_place(one: str, other: str) -> bool:
