@@ -56,6 +56,18 @@ def host(array: Tensor) -> NDArray[Any]:
     return np.asarray((dense.float() if dtype_of(dense) == "bfloat16" else dense).cpu().numpy())
 
 
+def alike(array: Tensor, like: Tensor) -> Tensor:
+    """Return `array` as a torch tensor or a numpy array, whichever `like` is; it keeps its values and element type.
+
+    Memory is shared where it can be. bfloat16, which numpy lacks, becomes float32 there.
+    """
+    if is_torch(array) == is_torch(like):
+        return array
+    if is_torch(array):
+        return host(array)
+    return sys.modules["torch"].from_numpy(np.require(array, requirements=["C", "W"])).to(like.device)
+
+
 def kept(array: Tensor) -> Tensor:
     """Return a copy that shares no memory with `array`."""
     return array.detach().clone() if is_torch(array) else np.array(array)

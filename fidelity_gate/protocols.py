@@ -260,14 +260,37 @@ class FileMetric(Protocol):
 class Subject(Protocol):
     """What a lint rule may look at; nothing runs, and weights are read only through `weights`."""
 
-    name: str  # the candidate's id, or the file's name
-    facts: ModelFacts
-    depth: Depth | None  # as the policy, the command line or the file says
-    claims: tuple[str, ...]  # what says that it is compressed: its recipe, its name, the policy; as written
-    weights: Weights | None
-    graph: StepGraph | None  # None for what is not a step graph
-    targets: tuple[Target, ...]
-    reference: Subject | None
+    @property
+    def name(self) -> str:
+        """Return the candidate's id, or the file's name."""
+
+    @property
+    def facts(self) -> ModelFacts:
+        """Return what the file holds."""
+
+    @property
+    def depth(self) -> Depth | None:
+        """Return the depth as the policy, the command line or the file says."""
+
+    @property
+    def claims(self) -> tuple[str, ...]:
+        """Return what says that it is compressed: its recipe, its name, the policy; as written."""
+
+    @property
+    def weights(self) -> Weights | None:
+        """Return its weights; None where the format has none to show."""
+
+    @property
+    def graph(self) -> StepGraph | None:
+        """Return the step graph that it is; None for what holds tensors only."""
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """Return the device classes that it is meant for."""
+
+    @property
+    def reference(self) -> Subject | None:
+        """Return what it is held against."""
 
 
 class LintRule(Protocol):

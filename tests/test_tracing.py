@@ -210,14 +210,33 @@ def test_a_lost_renamed_or_reshaped_output_is_refused_by_name(candidate, field, 
     assert caught.value.field == field
 
 
-def test_torch_and_numpy_are_never_compared():
-    torch = pytest.importorskip("torch")
+class InTorch(FakeRecursion):
+    """The fake with torch tensors outside, as a runtime of another kind has them; insists on its own kind."""
 
-    def as_torch(state, step):
-        return replace(state, carry={name: torch.from_numpy(each) for name, each in state.carry.items()})
+    def run(self, batch, depth, *, perturbation=0.0, seed=0):
+        torch = pytest.importorskip("torch")
+        states = super().run(batch, depth, perturbation=perturbation, seed=seed)
+        state, step = next(states), 1
+        while True:
+            inside = {name: torch.from_numpy(each) for name, each in state.carry.items()}
+            sent = yield StepState(inside, torch.from_numpy(state.logits), torch.from_numpy(state.halt))
+            if sent is not None:
+                assert all(isinstance(each, torch.Tensor) for each in sent.values())
+                sent = {name: each.numpy() for name, each in sent.items()}
+            if step == depth.steps:
+                return
+            state, step = states.send(sent), step + 1
 
-    with pytest.raises(ModelRefused, match="torch tensor"):
-        run(FakeRecursion(warp=as_torch), free=[fidelity()])
+
+@pytest.mark.parametrize(("reference", "candidate"), [(FakeRecursion, InTorch), (InTorch, FakeRecursion)])
+def test_a_torch_model_and_a_numpy_model_are_compared_as_two_of_one_kind_are(reference, candidate):
+    alike = run(FakeRecursion(error=0.1), free=[fidelity()], forced=[StepFidelity().accumulator(DEPTH)])
+    mixed = run(
+        candidate(error=0.1), reference=reference(), free=[fidelity()], forced=[StepFidelity().accumulator(DEPTH)]
+    )
+    for ours, theirs in zip((*alike.free, *alike.forced), (*mixed.free, *mixed.forced), strict=True):
+        assert ours.measured.values == pytest.approx(theirs.measured.values, abs=1e-9)
+        assert 0 < min(ours.measured.values) < 0.9999
 
 
 # ---------------------------------------------------------------- dead and broken

@@ -161,7 +161,7 @@ class Rival:
         side, steps = self._runner.side, self.entrant.depth.steps
         if side is not None and step > steps:
             return side
-        side = self._runner.step()
+        side = self._runner.step(like=ours.state.carry)
         refuse_unlike(self.entrant.name, ours.state, side.state, any_dtype=self.entrant.any_dtype)
         trouble = self._vitals.watch(side, self._task.batch, self._task.first_probe, last=step == steps)
         if trouble:
@@ -172,7 +172,7 @@ class Rival:
         """Make one step from the reference's carry (the first from the rival's own: there is no earlier one)."""
         start = None if ours.before is None else ours.before.state.carry
         try:
-            theirs = self._forced_runner.step(start)
+            theirs = self._forced_runner.step(start, like=ours.state.carry)
             trouble = not_finite(theirs, self._task.first_probe)
         except NotMeasured as error:
             trouble = str(error)

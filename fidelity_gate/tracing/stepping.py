@@ -58,23 +58,27 @@ class Runner:
         self._probes = len(batch)
         self._states = entrant.model.run(batch, entrant.depth, perturbation=entrant.perturbation, seed=seed)
         self._streams = entrant.model.streams
+        self._own: Carry = {}  # the last carry as the model yielded it: torch or numpy
 
-    def step(self, forced: Carry | None = None) -> Side:
+    def step(self, forced: Carry | None = None, like: Carry | None = None) -> Side:
         """Return the model after its next step.
 
         Args:
             forced: the carry to start the step from, instead of the model's own (not before the second step).
+            like: a carry whose kind (torch or numpy) the state is to have, so that both can be compared.
 
         Raises:
             ModelRefused: the model stops early, or yields something that is no state of its streams.
         """
         done = 0 if self.side is None else self.side.step
         try:
-            state = next(self._states) if forced is None else self._states.send(forced)
+            state = next(self._states) if forced is None else self._states.send(_of_kind(forced, self._own))
         except StopIteration:
             what = f"the model stops after {done} steps, and its depth has {self._depth.steps}"
             raise ModelRefused(what, field=self.name, hint="the model and its recursion must agree") from None
-        self.side = Side(self._checked(state), done + 1, self.side)
+        checked = self._checked(state)
+        self._own = checked.carry
+        self.side = Side(checked if like is None else _state_of_kind(checked, like), done + 1, self.side)
         return self.side
 
     def finish(self) -> None:
@@ -123,6 +127,17 @@ class Runner:
             raise ModelRefused(f"has shape {shape}", field=field, hint=hint)
 
 
+def _state_of_kind(state: StepState, like: Carry) -> StepState:
+    """Return the state as torch tensors or as numpy arrays, whichever `like` consists of."""
+    heads = [None if head is None else _of_kind({"": head}, like)[""] for head in (state.logits, state.halt)]
+    return StepState(_of_kind(state.carry, like), *heads)
+
+
+def _of_kind(carry: Carry, like: Carry) -> Carry:
+    pattern = next(iter(like.values()))
+    return {stream: arrays.alike(array, pattern) for stream, array in carry.items()}
+
+
 def refuse_unlike(name: str, reference: StepState, candidate: StepState, *, any_dtype: bool = False) -> None:
     """Raise when two states cannot be compared value by value; nothing is ever broadcast, cast or left out.
 
@@ -142,8 +157,6 @@ def refuse_unlike(name: str, reference: StepState, candidate: StepState, *, any_
     for stream, ours in reference.carry.items():
         theirs = candidate.carry[stream]
         _refuse_unlike_shape(f"{name}.{stream}", ours, theirs)
-        if arrays.is_torch(ours) != arrays.is_torch(theirs):
-            raise ModelRefused("one carry is a torch tensor, the other a numpy array", field=f"{name}.{stream}")
         if not any_dtype and arrays.dtype_of(ours) != arrays.dtype_of(theirs):
             what = f"is {arrays.dtype_of(theirs)}, the reference's is {arrays.dtype_of(ours)}"
             raise ModelRefused(what, field=f"{name}.{stream}", hint="run both in the same precision")
