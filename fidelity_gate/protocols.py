@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         Evidence,
         Found,
         Geometry,
+        Grid,
         LintReport,
         Measured,
         ModelFacts,
@@ -291,6 +292,9 @@ class Subject(Protocol):
     @property
     def reference(self) -> Subject | None:
         """Return what it is held against."""
+
+    def grid(self, name: str) -> Grid | None:
+        """Return what a tensor's integers and scales come to, counted once; None for floats and code books."""
 
 
 class LintRule(Protocol):

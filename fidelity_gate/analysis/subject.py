@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from fidelity_gate.analysis.grids import grid_of
 
 if TYPE_CHECKING:
     from fidelity_gate.protocols import OpenedModel, Subject, Weights
-    from fidelity_gate.records import Depth, ModelFacts, StepGraph, Target
+    from fidelity_gate.records import Depth, Grid, ModelFacts, StepGraph, Target
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,6 +24,14 @@ class OpenedSubject:
     graph: StepGraph | None
     targets: tuple[Target, ...]
     reference: Subject | None
+    _grids: dict[str, Grid | None] = field(default_factory=dict, init=False, repr=False)
+
+    def grid(self, name: str) -> Grid | None:
+        """Return what a tensor's integers and scales come to, counted when first asked; None for floats."""
+        if name not in self._grids:
+            weight = None if self.weights is None else self.weights.quantized(name)
+            self._grids[name] = None if weight is None or not weight.integers.size else grid_of(weight)
+        return self._grids[name]
 
 
 def subject_of(  # noqa: PLR0913  (each is one thing that only some callers know)

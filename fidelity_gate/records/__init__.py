@@ -23,6 +23,9 @@ from fidelity_gate.records.graphs import (
     StatePair,
     StepGraph,
 )
+from fidelity_gate.records.grids import (
+    Grid,
+)
 from fidelity_gate.records.lint_reports import (
     LintedModel,
     LintReport,
@@ -108,6 +111,7 @@ __all__ = [
     "GraphConstant",
     "GraphNode",
     "GraphValue",
+    "Grid",
     "InputsSpec",
     "LintReport",
     "LintSettings",
