@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 
 # Rooms whose plugs are found by name; verbs are click commands and have their own test.
-ROOMS = ("analysis.rules", "compress", "inputs", "metrics", "models", "models.families", "reports")
+ROOMS = ("analysis.rules", "compress", "inputs", "metrics", "models", "models.families", "reports", "reports.lint")
 METHODS = {
     "analysis.rules": ("check",),
     "compress": ("compress",),
@@ -26,6 +26,7 @@ METHODS = {
     "models": ("recognises", "open"),
     "models.families": ("derive", "tensors", "geometry", "declared_depth", "architecture", "build"),
     "reports": ("render",),
+    "reports.lint": ("render",),
 }
 
 

@@ -32,16 +32,19 @@ def worst(codes: Iterable[int]) -> ExitCode:
 
 def sentence(models: tuple[LintedModel, ...], fail_on: Severity) -> str:
     """Return `2 errors and 1 warning in 1 of 3 models`, and what could not be looked at."""
-    severities = Counter(finding.severity for model in models if model.linted for finding in model.linted.findings)
+    looked_at = [model.linted for model in models if model.linted]
+    if not looked_at:
+        return f"{counted(len(models), 'model')} could not be looked at"
+    severities = Counter(finding.severity for linted in looked_at for finding in linted.findings)
     found = [
         counted(severities[severity], word)
         for severity, word in ((Severity.ERROR, "error"), (Severity.WARN, "warning"))
         if severities[severity]
     ]
-    hit = sum(bool(model.linted and model.linted.findings) for model in models)
-    refused = sum(model.linted is None for model in models)
-    checked = len({code for model in models if model.linted for code in model.linted.checked})
-    said = f"{' and '.join(found) or 'nothing found'} in {_of(hit, len(models) - refused)}"
+    hit = sum(bool(linted.findings) for linted in looked_at)
+    refused = len(models) - len(looked_at)
+    checked = len({code for linted in looked_at for code in linted.checked})
+    said = f"{' and '.join(found) or 'nothing found'} in {_of(hit, len(looked_at))}"
     said += f" by {counted(checked, 'rule')}" if not found else ""
     said += ", none as severe as error" if found and fail_on is Severity.ERROR and not severities[fail_on] else ""
     return said + (f"; {counted(refused, 'model')} could not be looked at" if refused else "")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fidelity_gate import registry
-from fidelity_gate.records import RuleFacts
+from fidelity_gate.records import Need, RuleFacts
 
 if TYPE_CHECKING:
     from fidelity_gate.protocols import LintRule
@@ -22,6 +22,14 @@ GROUPS = {
     "FG4": "target fit",
     "FG5": "drift from the reference",
     "FG6": "hygiene",
+}
+NEEDS = {
+    Need.TENSORS: "tensors known by their roles",
+    Need.WEIGHTS: "weights that can be read",
+    Need.GRAPH: "a step graph (ONNX)",
+    Need.STATES: "a step graph whose state inputs are fed by outputs",
+    Need.REFERENCE: "a reference",
+    Need.TARGET: "a target",
 }
 _ATTRIBUTES = re.compile(r"\n*^Attributes:\n((?:[ ]+.*\n?|\n)*)", re.MULTILINE)
 _ATTRIBUTE = re.compile(r"^    (\w+): ", re.MULTILINE)

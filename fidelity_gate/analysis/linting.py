@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from fidelity_gate import registry
-from fidelity_gate.errors import GateError, Internal, PolicyError
+from fidelity_gate.errors import GateError, Internal, PolicyError, UsageError
 from fidelity_gate.records import Finding, Found, Linted, Location, Need, Severity
 
 if TYPE_CHECKING:
@@ -23,6 +23,10 @@ RANK = {Severity.ERROR: 0, Severity.WARN: 1, Severity.OFF: 2}
 MOST_OF_ONE_RULE = 500
 NAME_LIMIT = 1000
 TEXT_LIMIT = 1000
+
+# What the settings are called where they were written.
+KEYS = {part: f"lint.{part}" for part in ("select", "ignore", "severity", "options")}
+OPTIONS = {"select": "--select", "ignore": "--ignore", "severity": "--severity", "options": "--option"}
 
 LACKS = {
     Need.TENSORS: "no tensor of this file is known by its role",
@@ -85,16 +89,18 @@ def chosen_rules(settings: LintSettings, *, kind: type[GateError] = PolicyError)
         kind: a code or prefix that no rule has (with the nearest ones), or an option that its rule does not take.
     """
     table, where = registry.table_of(ROOM), str(settings.place)
-    for field, names in _named(settings):
+    written = OPTIONS if kind is UsageError else KEYS
+    for part, names in _named(settings).items():
         for name in names:
             if not any(name and code.startswith(name) for code in table):
-                raise registry.unknown(name, table, what="no lint rule is named", where=where, field=field, kind=kind)
+                what, field = "no lint rule is named", written[part]
+                raise registry.unknown(name, table, what=what, where=where, field=field, kind=kind)
     severities, options = dict(settings.severity), dict(settings.options)
     chosen = []
     for code in table:
         if not _selected(code, settings):
             continue
-        field = f"lint.options.{code}"
+        field = f"{written['options']}.{code}"
         rule = registry.build(ROOM, code, options.get(code, ()), where=where, field=field, kind=kind)
         severity = severities.get(_longest(code, severities), rule.severity)
         if severity is not Severity.OFF:
@@ -114,12 +120,14 @@ def has(subject: Subject, need: Need) -> bool:
     }[need]
 
 
-def _named(settings: LintSettings) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield every list of codes or prefixes in the settings, and the key it stands under."""
-    yield "lint.select", settings.select
-    yield "lint.ignore", settings.ignore
-    yield "lint.severity", tuple(name for name, _ in settings.severity)
-    yield "lint.options", tuple(name for name, _ in settings.options)
+def _named(settings: LintSettings) -> dict[str, tuple[str, ...]]:
+    """Return every list of codes or prefixes in the settings."""
+    return {
+        "select": settings.select,
+        "ignore": settings.ignore,
+        "severity": tuple(name for name, _ in settings.severity),
+        "options": tuple(name for name, _ in settings.options),
+    }
 
 
 def _selected(code: str, settings: LintSettings) -> bool:

@@ -27,7 +27,7 @@ def given_model(path: str, pairs: tuple[str, ...], *, name: str = "reference") -
             raise UsageError(f"'{pair}' is not KEY=VALUE", field=OPTION, hint="--model h_cycles=3")
         if key in options:
             raise UsageError("given twice", field=f"{OPTION} {key}")
-        options[key] = _scalar(text)
+        options[key] = scalar(text)
     return ModelSpec(name, _file(path), tuple(sorted(options.items())))
 
 
@@ -40,6 +40,7 @@ def _file(path: str) -> str:
     return located(path)
 
 
-def _scalar(text: str) -> Scalar:
+def scalar(text: str) -> Scalar:
+    """Return what a text says: a number, true, false or none where it is one, else the text."""
     value: Scalar = converted(text, int | float | bool | None | str, from_text=True)  # type: ignore[assignment]
     return value
