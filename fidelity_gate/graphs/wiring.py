@@ -29,9 +29,8 @@ class Wiring:
         """Return value -> the nodes that read it, in order, each once."""
         found: dict[str, dict[int, GraphNode]] = defaultdict(dict)
         for node in self.graph.nodes:
-            for name in node.inputs:
-                if name:
-                    found[name][node.index] = node
+            for name in reads(node):
+                found[name][node.index] = node
         return {name: tuple(nodes.values()) for name, nodes in found.items()}
 
     @cached_property
@@ -48,7 +47,7 @@ class Wiring:
         """Return every value that depends on one of `names`, themselves included."""
         reached = set(names)
         for node in self.graph.nodes:  # topological, so one pass is enough
-            if any(name in reached for name in node.inputs if name):
+            if any(name in reached for name in reads(node)):
                 reached.update(output for output in node.outputs if output)
         return frozenset(reached)
 
@@ -57,7 +56,7 @@ class Wiring:
         reached = set(names)
         for node in reversed(self.graph.nodes):
             if any(output in reached for output in node.outputs if output):
-                reached.update(name for name in node.inputs if name)
+                reached.update(reads(node))
         return frozenset(reached)
 
     @cached_property
@@ -67,7 +66,7 @@ class Wiring:
         return tuple(
             node
             for node in self.graph.nodes
-            if any(name in after for name in node.inputs if name) and any(name in before for name in node.outputs)
+            if any(name in after for name in reads(node)) and any(name in before for name in node.outputs)
         )
 
     def describe(self, node: GraphNode) -> str:
@@ -81,3 +80,8 @@ class Wiring:
             return name
         sizes = "x".join("?" if size is None else str(size) for size in known.shape) or "scalar"
         return f"{name} {known.dtype} {sizes}"
+
+
+def reads(node: GraphNode) -> tuple[str, ...]:
+    """Return every value that a node reads, those that only its bodies read included."""
+    return (*(name for name in node.inputs if name), *node.captures)

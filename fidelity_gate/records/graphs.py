@@ -65,6 +65,7 @@ class GraphNode:
     outputs: tuple[str, ...]
     attributes: Mapping[str, Attribute]  # tensors and graphs are not here
     subgraphs: int = 0  # bodies of Loop, Scan, If: counted, never entered
+    captures: tuple[str, ...] = ()  # values of this graph that the bodies read, sorted; they are not among the inputs
 
 
 @dataclass(frozen=True, slots=True)
