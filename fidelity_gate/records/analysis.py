@@ -11,25 +11,31 @@ from fidelity_gate.records.policies import Severity
 
 @dataclass(frozen=True, slots=True)
 class Buffer:
-    """One activation in the arena."""
+    """One activation in the arena; nodes are counted from 0 in the order of `StepGraph.nodes`."""
 
     name: str
     size_bytes: int
     offset: int
-    first: int  # index of the node that writes it; -1 for a graph input
-    last: int  # index of the last node that reads it; the number of nodes for a graph output
+    first: int  # the node that writes it; -1 for a graph input
+    last: int  # the last node that reads it; the number of nodes for a graph output and a state input
 
 
 @dataclass(frozen=True, slots=True)
 class Arena:
-    """The activation memory of one call of a step graph, planned as TFLite Micro does (greedy by size, best fit)."""
+    """The activation memory of one call of a step graph, planned as TFLite Micro does; weights are not in it."""
 
     arena_bytes: int
     lower_bound: int  # the most bytes alive at once: no plan can be smaller
-    peak_node: str  # the operator at which most bytes are alive
+    peak_node: str  # the operator at which most bytes are alive; "" for a graph without one
     in_place: int  # outputs that took over the buffer of an input
-    state_bytes: int  # both carries, which live across the whole step
+    state_bytes: int  # the carries, double-buffered: what goes in and what comes out
     biggest: tuple[Buffer, ...]  # the largest first
+    order: str = ""  # in which the buffers were placed; "size" is TFLite Micro's
+    largest_first_bytes: int = 0  # the arena in TFLite Micro's own order
+    separate_bytes: int = 0  # the arena where no operator works in place
+    buffers: int = 0
+    aliases: int = 0  # outputs that are another shape of an input
+    folded: int = 0  # nodes on constants and sizes alone, which a converter computes beforehand
 
 
 @dataclass(frozen=True, slots=True)
