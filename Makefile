@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # One thread a process: parallel tests on few cores fight each other otherwise.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test check tests format lint types layers bench mutation results clean help
+.PHONY: demo test check tests format lint types layers bench mutation results pages clean help
 
 help: ## Show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -53,6 +53,9 @@ mutation: $(VENV)/.dev ## Change the judge in every small way; each change must 
 
 results: $(VENV)/.dev ## Regenerate docs/results.md from the zoo
 	$(BIN)/python -m ci.results
+
+pages: $(VENV)/.dev ## Regenerate the pages of lint rules from their classes
+	$(BIN)/python -m ci.lint_pages
 
 clean: ## Remove what the targets made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build dist fidelity-gate-demo

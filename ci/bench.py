@@ -2,6 +2,7 @@
 
 * Memory: peak of gating 256 probes against peak of gating 16 probes, same batch, 16 steps, a fresh process each.
 * Time: CPU-seconds of stepping two models in lockstep with the usual metrics, against those of the models' own steps.
+* Lint: CPU-seconds and peak memory of a whole process that lints one file of about 30 MB.
 
 Figures belong in docs/performance.md with the machine they were measured on; no test asserts a time.
 """
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ci.bench_lint import costs as lint_costs
 from fidelity_gate import registry
 from fidelity_gate.inputs.making import make_probes
 from fidelity_gate.models.families.trm import Trm
@@ -79,6 +81,8 @@ def main() -> None:
     _say("the same, above imports", above, f"{few['imported']:.0f} MiB of imports left out")
     for name in MODELS:
         _say(f"time, {name}", *_lockstep_ratio(name))
+    for name, seconds, peak in lint_costs():
+        _say(f"lint, {name}", seconds, f"CPU-seconds, {peak:.0f} MiB")
 
 
 def _say(what: str, ratio: float, detail: str) -> None:
