@@ -1,8 +1,8 @@
 """Counts what the integers and scales of a quantized weight come to, in one pass over the integers.
 
 The noise is that of the uniform model: rounding to steps of size s adds a mean square of s**2 / 12 (Bennett 1948;
-Widrow and Kollar, Quantization Noise, 2008). On the zoo the ratio of signal to noise that follows meets the measured one
-within 1 dB from 10 dB up; below, most values round to zero, and the model foretells more noise than there is.
+Widrow and Kollar, Quantization Noise, 2008). On the zoo the ratio of signal to noise that follows meets the measured
+one within 1 dB from 10 dB up; below, most values round to zero, and the model foretells more noise than there is.
 """
 
 from __future__ import annotations
@@ -108,8 +108,10 @@ def _blocks(weight: QuantizedWeight, axis: int) -> _Blocks:
     channels = codes.shape[order[0]] if order else 1
     blocks = math.prod(codes.shape[place] for place in varied[1:])
     grouped = codes.transpose(order).reshape(channels, blocks, -1)
-    scales = (np.broadcast_to(part.transpose(order).reshape(-1, blocks), (channels, blocks)) for part in (scale, zero))
-    return _Blocks(grouped, *scales, shared=not varied)
+    scale, zero = (
+        np.broadcast_to(part.transpose(order).reshape(-1, blocks), (channels, blocks)) for part in (scale, zero)
+    )
+    return _Blocks(grouped, scale, zero, shared=not varied)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -127,9 +129,8 @@ def _count(codes: NDArray[Any], zero: NDArray[np.float64], weight: QuantizedWeig
     levels = weight.high - weight.low + 1
     if levels > _MOST_LEVELS:
         return _Counted(square, extent, np.zeros(1, dtype=np.int64))
-    places = codes.reshape(-1).astype(np.intp)
-    places -= weight.low
-    return _Counted(square, extent, np.bincount(np.clip(places, 0, levels - 1), minlength=levels))
+    places = np.clip(codes.reshape(-1), weight.low, weight.high).astype(np.intp)
+    return _Counted(square, extent, np.bincount(places - weight.low, minlength=levels))
 
 
 def _ends(histogram: NDArray[np.int64]) -> tuple[int, int]:

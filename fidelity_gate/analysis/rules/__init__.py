@@ -7,6 +7,18 @@ FG6xx hygiene.
 _HERE = "fidelity_gate.analysis.rules"
 
 TABLE = {
+    "FG101": f"{_HERE}.fg101_not_compressed:NotCompressed",
+    "FG102": f"{_HERE}.fg102_float_matmul_share:FloatMatmulShare",
+    "FG103": f"{_HERE}.fg103_larger_than_reference:LargerThanReference",
+    "FG105": f"{_HERE}.fg105_duplicate_constants:DuplicateConstants",
+    "FG201": f"{_HERE}.fg201_per_tensor_low_bits:PerTensorLowBits",
+    "FG202": f"{_HERE}.fg202_per_tensor_token_mixing:PerTensorTokenMixing",
+    "FG203": f"{_HERE}.fg203_outlier_stretches_scale:OutlierStretchesScale",
+    "FG206": f"{_HERE}.fg206_saturated_weights:SaturatedWeights",
+    "FG207": f"{_HERE}.fg207_unused_range:UnusedRange",
+    "FG208": f"{_HERE}.fg208_rows_shorter_than_a_block:RowsShorterThanABlock",
+    "FG209": f"{_HERE}.fg209_lost_in_rounding:LostInRounding",
+    "FG210": f"{_HERE}.fg210_coarse_rounding:CoarseRounding",
     "FG401": f"{_HERE}.fg401_dynamic_quantization:DynamicQuantization",
     "FG402": f"{_HERE}.fg402_dynamic_shapes:DynamicShapes",
     "FG403": f"{_HERE}.fg403_below_tile_size:BelowTileSize",

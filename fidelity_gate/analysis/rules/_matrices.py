@@ -1,0 +1,29 @@
+"""Which tensors the rules on weights look at."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fidelity_gate.records import Granularity, Role
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fidelity_gate.protocols import Subject
+    from fidelity_gate.records import Grid, TensorFact
+
+EVERY_ROLE = tuple(Role)
+
+
+def matrices(subject: Subject, *roles: Role) -> list[TensorFact]:
+    """Return the tensors of these roles that have rows and columns, in the file's order."""
+    return [tensor for tensor in subject.facts.tensors if tensor.role in roles and len(tensor.shape) > 1]
+
+
+def grids(subject: Subject, *roles: Role) -> Iterator[tuple[TensorFact, Grid]]:
+    """Yield the quantized tensors of these roles with what their integers and scales come to."""
+    for tensor in subject.facts.tensors:
+        if tensor.role in roles and tensor.granularity is not Granularity.NONE:
+            grid = subject.grid(tensor.name)
+            if grid is not None:
+                yield tensor, grid
