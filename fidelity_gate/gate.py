@@ -6,15 +6,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fidelity_gate import __version__
-from fidelity_gate.measuring import planning, staging
+from fidelity_gate.judge import missed
+from fidelity_gate.measuring import planning, staging, static
 from fidelity_gate.measuring.provenance import provenance
-from fidelity_gate.records import Evidence, MeasurementSet
+from fidelity_gate.records import MeasurementSet
 from fidelity_gate.tracing.lockstep import Plan
 
 if TYPE_CHECKING:
+    from fidelity_gate.measuring.planning import Wanted
     from fidelity_gate.measuring.staging import Stage
     from fidelity_gate.protocols import Progress
-    from fidelity_gate.records import Measurement, Policy
+    from fidelity_gate.records import Measurement, NoiseFloor, Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +25,11 @@ class MeasureOptions:
 
     allow_code: bool = False  # hooked models: run the user's own Python
     check_repeats: bool = True  # run the first probes twice, and measure nothing that differs
+    keep_going: bool = True  # run the models even where the files alone fail a check already
 
 
 def measure(policy: Policy, options: MeasureOptions, progress: Progress) -> MeasurementSet:
-    """Measure everything that a policy's checks ask for; judge nothing.
+    """Measure everything that a policy's checks ask for; what the files alone say comes first.
 
     A metric that cannot be measured is in the result with its reason; it never disappears.
 
@@ -40,28 +43,27 @@ def measure(policy: Policy, options: MeasureOptions, progress: Progress) -> Meas
         Undecided: two runs of the reference differ, or a limit was hit.
     """
     wants = planning.wanted(policy)
-    stage = staging.set_up(policy, allow_code=options.allow_code)
-    from_files = _from_files(stage, wants)
+    stage = static.linted(staging.set_up(policy, allow_code=options.allow_code), wants)
+    from_files = static.from_files(stage, wants)
+    failed = () if options.keep_going else missed(policy, _set(stage, wants, from_files))
+    if failed:
+        return _set(stage, wants, [*from_files, *static.left_out(stage, wants, failed[0])])
     plan = Plan(policy.run.batch, policy.run.threads, policy.run.seed, options.check_repeats)
     from_traces, floor = staging.run(stage, wants, plan, progress)
+    return _set(stage, wants, [*from_files, *from_traces], floor)
+
+
+def _set(
+    stage: Stage, wants: tuple[Wanted, ...], found: list[Measurement], floor: NoiseFloor | None = None
+) -> MeasurementSet:
     return MeasurementSet(
         tool_version=__version__,
-        provenance=provenance(policy, stage.probes),
+        provenance=provenance(stage.policy, stage.probes, linted=static.wants_lint(wants)),
         reference=stage.reference,
         candidates=stage.candidates,
-        measurements=_in_order(stage, [*from_files, *from_traces]),
+        measurements=_in_order(stage, found),
         noise_floor=floor,
     )
-
-
-def _from_files(stage: Stage, wants: tuple[planning.Wanted, ...]) -> list[Measurement]:
-    """Return what the files alone say; nothing is loaded for it."""
-    return [
-        planning.from_file(want, stage.reference, candidate)
-        for candidate in stage.candidates
-        for want in wants
-        if want.of(candidate.name, Evidence.FILE)
-    ]
 
 
 def _in_order(stage: Stage, found: list[Measurement]) -> tuple[Measurement, ...]:

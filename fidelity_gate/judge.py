@@ -78,12 +78,23 @@ def judge(policy: Policy, measured: MeasurementSet) -> Verdict:
     """
     refuse_unsound(policy)
     refuse_other_run(policy, measured)
+    return conclude(policy, tuple(_judge_case(case) for case in _cases(policy, measured)))
+
+
+def missed(policy: Policy, measured: MeasurementSet) -> tuple[CheckResult, ...]:
+    """Return the checks that block because of a number that is there already: no later measurement can mend them.
+
+    For whoever is still measuring. What is not measured yet is left alone; nothing here can make a check pass.
+    """
+    results = (_judge_case(case) for case in _cases(policy, measured))
+    return tuple(result for result in results if result.outcome is Outcome.FAIL)
+
+
+def _cases(policy: Policy, measured: MeasurementSet) -> Iterator[_Case]:
     evidence = indexed(measured)
-    cases = (
-        _Case(check, candidate, evidence.get(key_of(check.metric, check.options, candidate)), policy, measured)
-        for check, candidate in pairs(policy)
-    )
-    return conclude(policy, tuple(_judge_case(case) for case in cases))
+    for check, candidate in pairs(policy):
+        found = evidence.get(key_of(check.metric, check.options, candidate))
+        yield _Case(check, candidate, found, policy, measured)
 
 
 def conclude(policy: Policy, results: tuple[CheckResult, ...]) -> Verdict:

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from fidelity_gate.errors import PolicyError, Refused
-from fidelity_gate.records import Severity
+from fidelity_gate.records import Place, Severity
 
 if TYPE_CHECKING:
-    from fidelity_gate.records import Check, Measurement, MeasurementSet, ModelSpec, Options, Policy
+    from collections.abc import Mapping
+
+    from fidelity_gate.records import (
+        Check,
+        LintSettings,
+        Measurement,
+        MeasurementSet,
+        ModelRecord,
+        ModelSpec,
+        Options,
+        Policy,
+        Target,
+    )
 
 Key: TypeAlias = tuple[str, str, tuple[tuple[str, str, object], ...]]
 
@@ -77,12 +89,39 @@ def refuse_other_run(policy: Policy, measured: MeasurementSet) -> None:
     for spec in policy.candidates:
         depth = str(records[spec.name].depth)
         _same(f"candidates.{spec.name}.recursion", depth, str(spec.recursion or policy.recursion))
+        found, asked = (f"uncompressed: {str(one.uncompressed).lower()}" for one in (records[spec.name], spec))
+        _same(f"candidates.{spec.name}", found, asked)
     for field in fields(policy.run):
         found, asked = (repr(getattr(run, field.name)) for run in (measured.provenance.run, policy.run))
         _same(f"run.{field.name}", found, asked)
     if measured.noise_floor is not None:
         perturbation = measured.noise_floor.perturbation
         _same("noise_floor.perturbation", repr(perturbation), repr(policy.noise_floor.perturbation))
+    _refuse_other_lint(policy, measured, records)
+
+
+def targets_of(spec: ModelSpec, policy: Policy) -> tuple[Target, ...]:
+    """Return the targets that a candidate is for: those it names, or all of the policy's."""
+    return tuple(target for target in policy.targets if not spec.targets or target.name in spec.targets)
+
+
+def lint_of(policy: Policy) -> LintSettings:
+    """Return how a policy lints, without the place where it says so."""
+    return replace(policy.lint, place=Place())
+
+
+def _refuse_other_lint(policy: Policy, measured: MeasurementSet, records: Mapping[str, ModelRecord]) -> None:
+    """Raise when models were linted by other rules or for other targets: the findings would not be this policy's."""
+    if measured.provenance.lint is None:
+        return
+    if measured.provenance.lint != lint_of(policy):
+        what = "measured with other lint settings than the policy's"
+        raise Refused(what, where="measurements", field="lint", hint="measure again with this policy")
+    for spec in policy.candidates:
+        if records[spec.name].targets != targets_of(spec, policy):
+            what = "linted for other targets, or other limits of them, than the policy's"
+            hint = "measure again with this policy"
+            raise Refused(what, where="measurements", field=f"candidates.{spec.name}.targets", hint=hint)
 
 
 def _same(field: str, found: str, wanted: str) -> None:

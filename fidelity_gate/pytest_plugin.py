@@ -44,6 +44,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--fg-inputs", metavar="PATH", help="the file of probes, instead of the policy's")
     group.addoption("--fg-measurements", metavar="FILE", help="judge what was measured earlier; nothing is run")
+    group.addoption(
+        "--fg-keep-going", action="store_true", help="run the models even where the files alone fail a check already"
+    )
     group.addoption("--fg-allow-code", action="store_true", help="run Python that the policy names (hooked models)")
     parser.addini(FILES_INI, "names of policy files to collect", type="args", default=[DEFAULT_FILES])
 
@@ -146,7 +149,10 @@ class GateFile(pytest.File):
         option = self.config.getoption
         if option("--fg-measurements"):
             return stages.judged(self.policy, measurements_file.read(option("--fg-measurements")))
-        return stages.judged(self.policy, stages.measure(self.policy, allow_code=option("--fg-allow-code")))
+        measured = stages.measure(
+            self.policy, allow_code=option("--fg-allow-code"), keep_going=option("--fg-keep-going")
+        )
+        return stages.judged(self.policy, measured)
 
 
 class _GateItem(pytest.Item):
@@ -200,7 +206,7 @@ class CheckItem(_GateItem):
         if result.outcome is Outcome.WARN:
             self.warn(FidelityGateWarning(_line(headline(result))))
         elif result.outcome is not Outcome.PASS:
-            _fail("\n".join([headline(result), *_details(result)]))
+            _fail("\n".join([headline(result), *_details(result), *_findings(self.reported(), result)]))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:  # noqa: ANN401
         """Return the one line of a warning that the session turns into an error."""
@@ -257,6 +263,12 @@ def _details(result: CheckResult) -> list[str]:
     worst = [f"worst probe: {result.worst_probe}"] if result.worst_probe is not None else []
     bound = [f"required: {result.check.bound.text}"] if result.check.bound.text else []
     return [*bound, *worst]
+
+
+def _findings(report: Report, result: CheckResult) -> list[str]:
+    from fidelity_gate.wording import finding_lines, findings_behind
+
+    return finding_lines(findings_behind(report, result))
 
 
 def _line(text: str) -> str:

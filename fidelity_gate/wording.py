@@ -6,14 +6,18 @@ from typing import TYPE_CHECKING
 
 from fidelity_gate.errors import ExitCode
 from fidelity_gate.matching import key_of
-from fidelity_gate.records import Outcome
+from fidelity_gate.records import Outcome, Severity
+from fidelity_gate.text import printable
 from fidelity_gate.units import format_against, format_exact, format_value
 
 if TYPE_CHECKING:
-    from fidelity_gate.records import Bound, CheckResult, Report
+    from fidelity_gate.records import Bound, CheckResult, Finding, Linted, Report
 
 # Their reasons already say what kind they are.
 SPEAK_FOR_THEMSELVES = (Outcome.WARN, Outcome.OFF, Outcome.WAIVED)
+LINT = "lint"  # the metric whose number is a count of findings
+FINDING_LIMIT = 300
+MOST_FINDINGS = 10  # of a candidate, in reports about checks; the rest is for `fidelity-gate lint`
 
 
 def subject(candidate: str, target: str) -> str:
@@ -64,6 +68,42 @@ def detail_of(report: Report, result: CheckResult) -> str:
     key = key_of(result.check.metric, result.check.options, result.candidate)
     measurements = report.measured.measurements if report.measured else ()
     return next((one.detail for one in measurements if key_of(one.metric, one.options, one.candidate) == key), "")
+
+
+def findings_from(linted: Linted, least: Severity) -> tuple[Finding, ...]:
+    """Return the findings of a severity and of the worse one, in their order."""
+    counted = (Severity.ERROR,) if least is Severity.ERROR else (Severity.ERROR, Severity.WARN)
+    return tuple(finding for finding in linted.findings if finding.severity in counted)
+
+
+def findings_behind(report: Report, result: CheckResult) -> tuple[Finding, ...]:
+    """Return the findings that a check of the metric `lint` counted; none for other metrics."""
+    records = report.measured.candidates if report.measured else ()
+    linted = next((record.linted for record in records if record.name == result.candidate), None)
+    if result.check.metric != LINT or linted is None:
+        return ()
+    return findings_from(linted, Severity(str(dict(result.check.options).get("severity", Severity.ERROR.value))))
+
+
+def finding_text(finding: Finding) -> str:
+    """Return `FG201 at blk.w: one scale for 4-bit values`, on one line and escaped: names are the file's author's."""
+    place = f" at {finding.location.name}" if finding.location.name else ""
+    target = f" (on {finding.target})" if finding.target else ""
+    return printable(f"{finding.code}{place}: {finding.message}{target}", FINDING_LIMIT)
+
+
+def finding_lines(findings: tuple[Finding, ...]) -> list[str]:
+    """Return a line for each of the first findings, and one that says where the others are told."""
+    lines = [f"{finding.severity.value} {finding_text(finding)}" for finding in findings[:MOST_FINDINGS]]
+    more = len(findings) - len(lines)
+    return [*lines, f"and {more} more: fidelity-gate lint {printable(findings[0].model)}"] if more else lines
+
+
+def findings_count(findings: tuple[Finding, ...]) -> str:
+    """Return `2 errors, 1 warning`."""
+    errors = sum(finding.severity is Severity.ERROR for finding in findings)
+    counts = ((errors, "error"), (len(findings) - errors, "warning"))
+    return ", ".join(f"{count} {kind}" if count == 1 else f"{count} {kind}s" for count, kind in counts)
 
 
 def blocks(report: Report) -> bool:

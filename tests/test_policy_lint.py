@@ -80,6 +80,33 @@ def test_few_probes_and_idle_limits_are_told() -> None:
     assert sorted(rules(FIDELITY + TAIL + NORM + answers + SHARE + flash, head=head)) == ["few-probes", "idle-limit"]
 
 
+LINT = "  l: {metric: lint, require: {max: 0}}\n"
+WHOLE = FIDELITY + TAIL + NORM + ANSWERS + SHARE
+
+
+def test_a_lint_block_that_no_check_reads_is_told_at_its_own_line() -> None:
+    head = HEAD + "lint: {ignore: [FG4]}\n"
+    found = examine(f"{head}checks:\n{WHOLE}".encode(), "p.yaml")
+    assert [(advice.rule, advice.place.line) for advice in found.advice] == [("idle-lint", 4)]
+    assert rules(WHOLE + LINT, head=head) == []
+    assert rules(WHOLE + LINT.replace("0}", "0}, severity: off"), head=head) == ["idle-lint", "switched-off"]
+
+
+def test_a_number_of_findings_that_is_let_through_is_told() -> None:
+    assert rules(WHOLE + LINT.replace("max: 0", "max: 3")) == ["any-findings"]
+
+
+def test_an_energy_model_that_no_check_uses_is_told() -> None:
+    assert rules(WHOLE, head=HEAD + "energy_models: {npu: {mj_per_gflop: 0.4}}\n") == ["idle-energy-model"]
+
+
+def test_show_tells_properties_of_targets_lint_settings_and_energy_models() -> None:
+    output = run("show", CASES / "pass" / "lint-targets-and-energy.yaml")[1]
+    assert "static only, tile 64, INT8 from 300 tokens, 3 operators, opset up to 18" in output
+    assert "only FG4, FG505, FG506; not FG402; FG4 error; FG404 off; FG505 warn; FG505 share=0.2" in output
+    assert "0.4 mJ for 1 GFLOP (measured on the board, 2026-10)" in output
+
+
 def test_every_weakness_is_explained_in_the_docs() -> None:
     source = (ROOT / "fidelity_gate" / "policy" / "advice.py").read_text(encoding="utf-8")
     documented = (ROOT / "docs" / "policy.md").read_text(encoding="utf-8")
@@ -233,6 +260,14 @@ def test_the_schema_accepts_what_the_gate_accepts(file: Path, validator: jsonsch
         "unknown-aggregate",
         "aggregate-on-one-value",
         "unknown-source",
+        "lint-unknown-key",
+        "lint-unknown-code",
+        "lint-severity-of-no-rule",
+        "lint-severity-unknown",
+        "lint-unknown-option",
+        "target-unknown-property",
+        "energy-model-unknown-key",
+        "energy-model-with-a-dot",
     ],
 )
 def test_the_schema_refuses_what_an_editor_can_see(name: str, validator: jsonschema.Draft202012Validator) -> None:

@@ -15,7 +15,9 @@ from fidelity_gate.records import (
     Bound,
     Check,
     Depth,
+    EnergyModel,
     InputsSpec,
+    LintSettings,
     NoiseFloorSpec,
     Place,
     Policy,
@@ -235,3 +237,65 @@ def test_all_problems_are_told_in_the_order_of_the_file() -> None:
     found = [problem.where for problem in examine(text.encode(), "p.yaml").problems]
     assert len(found) == 4
     assert found == sorted(found, key=lambda where: [int(part) for part in where.split(":")[1:]])
+
+
+# ---------------------------------------------------------------- lint, properties of targets, energy models
+
+NPU = EVERYTHING.with_name("lint-targets-and-energy.yaml")
+
+
+@pytest.fixture(scope="module")
+def npu() -> Policy:
+    return load_policy(str(NPU))
+
+
+def test_lint_settings_are_sorted_and_know_their_line(npu: Policy) -> None:
+    assert npu.lint == LintSettings(
+        select=("FG4", "FG505", "FG506"),
+        ignore=("FG402",),
+        severity=(("FG4", Severity.ERROR), ("FG404", Severity.OFF), ("FG505", Severity.WARN)),
+        options=(("FG505", (("share", 0.2),)),),
+        place=Place(str(NPU), 15, 1),
+    )
+
+
+def test_a_policy_without_a_lint_block_has_the_rules_own_settings(everything: Policy) -> None:
+    assert everything.lint == LintSettings()
+
+
+def test_an_option_of_a_rule_is_kept_as_the_type_that_the_rule_takes() -> None:
+    whole = SHORT.replace("checks:", "lint: {options: {FG505: {share: 1}}}\nchecks:")
+    policy = examine(whole.encode(), "p.yaml").policy
+    assert policy is not None
+    ((code, ((name, value),)),) = policy.lint.options
+    assert (code, name, value, type(value)) == ("FG505", "share", 1.0, float)
+
+
+def test_properties_of_targets_are_taken_with_or_without_limits(npu: Policy) -> None:
+    board, bare = npu.targets[2:]
+    assert board == Target(
+        name="board",
+        sram_bytes=8 * 2**20,
+        static_only=True,
+        tile=64,
+        int8_min_tokens=300,
+        operators=("Add", "MatMul", "com.microsoft.MatMulNBits"),
+        max_opset=18,
+    )
+    assert bare == Target("static-board", static_only=True)
+
+
+def test_the_shipped_npu_has_properties_and_no_limit() -> None:
+    shipped = SHIPPED["hexagon-npu"]
+    assert (shipped.sram_bytes, shipped.flash_bytes, shipped.latency_s) == (None, None, None)
+    assert shipped.static_only
+    # The evidence: 97 tokens and 97-wide matrices were slow, 916 tokens and 512-wide matrices were not.
+    assert 97 < (shipped.tile or 0) <= 512
+    assert 97 < (shipped.int8_min_tokens or 0) <= 916
+
+
+def test_energy_models_are_sorted_by_name(npu: Policy) -> None:
+    assert npu.energy_models == (
+        EnergyModel("my-cpu", 3.0),
+        EnergyModel("my-npu", 0.4, "measured on the board, 2026-10"),
+    )

@@ -22,7 +22,17 @@ from fidelity_gate import gate, measurements_file
 from fidelity_gate.errors import NotMeasured, Refused
 from fidelity_gate.metrics.carry_fidelity import CarryFidelity
 from fidelity_gate.metrics.files import SramPeak
-from fidelity_gate.records import MeasureStatus, ModelRecord
+from fidelity_gate.policy.loading import load_policy_text
+from fidelity_gate.records import (
+    Finding,
+    Linted,
+    LintSettings,
+    Location,
+    LocationKind,
+    MeasureStatus,
+    ModelRecord,
+    Severity,
+)
 
 # Everything the plugin imports is imported above: pytester forgets what its sessions import, again and again.
 PLUGIN = "fidelity_gate.pytest_plugin"
@@ -302,6 +312,40 @@ def test_junit_xml_of_pytest_shows_what_blocks(session, measuring, pytester) -> 
     }
     assert set(failed) == {"carry-fidelity[int4]", "gate.verdict"}
     assert failed["carry-fidelity[int4]"].startswith("Failed: carry-fidelity int4: 0.5000 < 0.97")
+
+
+@pytest.mark.parametrize(("args", "keep_going"), [((), False), (("--fg-keep-going",), True)])
+def test_the_session_stops_at_static_checks_as_run_does_unless_it_is_told_to_go_on(
+    session, monkeypatch, args, keep_going
+) -> None:
+    allowed = []
+
+    def look(policy, options, progress):
+        allowed.append(options.keep_going)
+        return data()
+
+    monkeypatch.setattr(gate, "measure", look)
+    session("--fidelity-gate", *args)
+    assert allowed == [keep_going]
+
+
+def test_a_lint_check_that_fails_lists_what_was_found(session, measuring, pytester) -> None:
+    text = POLICY.replace("  quiet:", "  lint: {metric: lint, require: {max: 0}, candidates: [int4]}\n  quiet:")
+    (pytester.path / "release.gate.yaml").write_text(text)
+    found = data()
+    place = Location(LocationKind.TENSOR, "blk.w\x1b[31m")
+    finding = Finding("FG201", "per-tensor-low-bits", Severity.ERROR, "int4", "int4", place, "one scale", "", "")
+    targets = load_policy_text(text, "release.gate.yaml").targets
+    int8, int4 = (replace(record, targets=targets) for record in found.candidates)
+    lint = replace(sram(1.0, candidate="int4"), metric="lint", options=(("severity", "error"),), unit="")
+    measuring.result = replace(
+        found,
+        measurements=(*found.measurements, lint),
+        candidates=(int8, replace(int4, linted=Linted((finding,), ("FG201",)))),
+        provenance=replace(found.provenance, lint=LintSettings()),
+    )
+    result = session("--fidelity-gate")
+    result.stdout.fnmatch_lines(["lint int4: 1 > 0", "error FG201 at blk.w\\x1b[[]31m: one scale"])
 
 
 def test_names_that_meet_are_numbered(session, measuring, pytester) -> None:

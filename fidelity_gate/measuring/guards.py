@@ -38,8 +38,9 @@ def check_models(policy: Policy, reference: ModelFacts, candidates: tuple[ModelF
     for spec, facts in zip(policy.candidates, candidates, strict=True):
         _refuse_other_depth(spec, policy, facts)
         _refuse_other_family(spec, reference, facts)
-        if block_updates(depth_of(spec, policy)) >= block_updates(depth_of(policy.reference, policy)):
+        if as_deep(spec, policy):
             _refuse_reference_itself(spec, reference, facts)
+        if must_be_compressed(spec, policy):
             _refuse_uncompressed(spec, reference, facts)
 
 
@@ -63,6 +64,16 @@ def check_calibration(candidates: tuple[ModelFacts, ...], calibration: Probes | 
         if shared:
             what = f"{rows_text(shared)} of the probes are calibration rows of {source}"
             raise InputsRefused(what, where=probes.source, hint="judge on rows that no recipe has seen")
+
+
+def as_deep(spec: ModelSpec, policy: Policy) -> bool:
+    """Return whether a candidate makes as many block updates as the reference: a smaller depth is a saving too."""
+    return block_updates(depth_of(spec, policy)) >= block_updates(depth_of(policy.reference, policy))
+
+
+def must_be_compressed(spec: ModelSpec, policy: Policy) -> bool:
+    """Return whether the policy takes a candidate for a compressed one."""
+    return not spec.uncompressed and as_deep(spec, policy)
 
 
 def block_updates(depth: Depth) -> int:
@@ -101,8 +112,6 @@ def _same_file(path: str, other: str) -> bool:
 
 
 def _refuse_uncompressed(spec: ModelSpec, reference: ModelFacts, facts: ModelFacts) -> None:
-    if spec.uncompressed:
-        return
     ours, theirs = _weights(reference, facts)
     if theirs < STILL_WHOLE * ours:
         return

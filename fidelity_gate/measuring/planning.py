@@ -75,6 +75,11 @@ def from_file(want: Wanted, reference: ModelRecord, candidate: ModelRecord) -> M
         return _not_measured(want, candidate.name, str(error))
 
 
+def not_run(want: Wanted, candidate: str, reason: str) -> Measurement:
+    """Return the measurement of a metric that nobody tried to measure."""
+    return _not_measured(want, candidate, reason)
+
+
 def from_trace(want: Wanted, candidate: str, reading: Reading, traced: Traced) -> Measurement:
     """Return the measurement of a metric that a trace answers.
 

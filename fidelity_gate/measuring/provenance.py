@@ -7,6 +7,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
+from fidelity_gate.matching import lint_of
 from fidelity_gate.records import Provenance
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 LIBRARIES = ("bitsandbytes", "numpy", "safetensors", "torch")
 
 
-def provenance(policy: Policy, probes: Probes) -> Provenance:
+def provenance(policy: Policy, probes: Probes, *, linted: bool = False) -> Provenance:
     """Return what a measurement of this policy on these probes is made with."""
     return Provenance(
         policy_name=policy.name,
@@ -26,6 +27,7 @@ def provenance(policy: Policy, probes: Probes) -> Provenance:
         run=policy.run,
         libraries=_libraries(),
         machine=_machine(),
+        lint=lint_of(policy) if linted else None,
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from fidelity_gate import registry
 from fidelity_gate.analysis.footprint import footprint
 from fidelity_gate.inputs.opening import open_inputs
+from fidelity_gate.matching import targets_of
 from fidelity_gate.measuring import guards, planning
 from fidelity_gate.models.opening import open_model
 from fidelity_gate.records import Evidence, ModelRecord, NoiseFloor
@@ -93,7 +94,15 @@ def _record(spec: ModelSpec, policy: Policy, facts: ModelFacts) -> ModelRecord:
         alignment += f" up to step {shared}, and the last of {depth.steps} against the last of {whole.steps}"
     elif depth != whole:
         alignment += f" of different cycles ({depth} against {whole})"
-    return ModelRecord(spec.name, facts, depth, footprint(facts), alignment)
+    return ModelRecord(
+        name=spec.name,
+        facts=facts,
+        depth=depth,
+        footprint=footprint(facts),
+        alignment=alignment,
+        uncompressed=spec.uncompressed,
+        targets=() if spec is policy.reference else targets_of(spec, policy),
+    )
 
 
 def _candidate(stage: Stage, record: ModelRecord, wants: tuple[Wanted, ...]) -> Entrant:

@@ -11,6 +11,7 @@ TABLE = {
     "compressed_share": "fidelity_gate.metrics.files:CompressedShare",
     "consecutive_similarity": "fidelity_gate.metrics.consecutive:ConsecutiveSimilarity",
     "halt_agreement": "fidelity_gate.metrics.answers:HaltAgreement",
+    "lint": "fidelity_gate.metrics.lint:Lint",
     "model_size": "fidelity_gate.metrics.files:ModelSize",
     "puzzle_exact": "fidelity_gate.metrics.accuracy:PuzzleExact",
     "puzzle_exact_drop": "fidelity_gate.metrics.accuracy:PuzzleExactDrop",

@@ -9,8 +9,10 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fidelity_gate.policy.energy import METRIC, NAME
 from fidelity_gate.policy.targets import LIMIT_UNITS, SHIPPED, limit_of
 from fidelity_gate.records import Aggregate, Direction, Evidence, Severity
+from fidelity_gate.wording import LINT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -171,6 +173,32 @@ def _idle_limits(seen: _Seen) -> Iterator[Advice]:
                 )
 
 
+def _idle_lint(seen: _Seen) -> Iterator[Advice]:
+    if seen.policy.lint.place.line and not seen.of(LINT):
+        what = "the block blocks nothing, and nothing is linted: no check has the metric lint"
+        yield Advice("idle-lint", seen.policy.lint.place, what, "add {metric: lint, require: {max: 0}}")
+
+
+def _lint_of_warnings(seen: _Seen) -> Iterator[Advice]:
+    """Warn where a count of findings may be exceeded: which ones they are is not looked at."""
+    for resolved in seen.of(LINT):
+        most = resolved.check.bound.maximum
+        if most:
+            what = f"any {most:g} findings are let through, whatever they are"
+            yield Advice(
+                "any-findings", resolved.check.place, what, "max: 0, and lint: {ignore: [CODE]} for known ones"
+            )
+
+
+def _idle_energy_models(seen: _Seen) -> Iterator[Advice]:
+    used = {dict(resolved.check.options).get(NAME) for resolved in seen.of(METRIC)}
+    for model in seen.policy.energy_models:
+        if model.name not in used:
+            place = seen.places.place(("energy_models", model.name), key=True)
+            what = f"no check uses the energy model '{model.name}'"
+            yield Advice("idle-energy-model", place, what, f"options: {{model: {model.name}}}, or remove it")
+
+
 def _switched_off(checks: Sequence[Resolved]) -> Iterator[Advice]:
     for resolved in {r.check.id: r for r in checks if r.check.severity is Severity.OFF}.values():
         yield Advice("switched-off", resolved.check.place, f"{resolved.check.id} is off", "nothing looks at it")
@@ -187,4 +215,7 @@ _RULES: tuple[Callable[[_Seen], Iterator[Advice]], ...] = (
     _unresolved,
     _few_probes,
     _idle_limits,
+    _idle_lint,
+    _lint_of_warnings,
+    _idle_energy_models,
 )

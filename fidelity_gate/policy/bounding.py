@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from fidelity_gate import registry
 from fidelity_gate.bounds import FEWEST_PROBES
-from fidelity_gate.policy.plugs import built
+from fidelity_gate.policy.energy import with_figure
+from fidelity_gate.policy.plugs import built, option_values
 from fidelity_gate.policy.problems import near_or_known
 from fidelity_gate.policy.quantities import QuantityError, parse_quantity
 from fidelity_gate.policy.targets import LIMIT_UNITS, PREFIX, limit_of
 from fidelity_gate.records import Aggregate, Bound, Check, Direction, Severity
 from fidelity_gate.units import format_exact
+from fidelity_gate.wording import LINT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fidelity_gate.policy.problems import Path, Problems
     from fidelity_gate.policy.schema import CheckBlock
-    from fidelity_gate.records import Options, Scalar, Target
+    from fidelity_gate.records import EnergyModel, Target
 
 ENDS = ("min", "max")
 
@@ -33,6 +35,7 @@ class Setting:
     minimum_probes: int
     steps: Mapping[str, int]  # candidate -> ACT steps that it shares with the reference; "" is the policy's own
     problems: Problems
+    energy_models: tuple[EnergyModel, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,8 @@ def resolve(name: str, block: CheckBlock, setting: Setting) -> tuple[Resolved, .
         id=name,
         metric=block.metric,
         bound=Bound(),
-        options=_options(plug),
+        # Defaults too: two policies that mean the same then say the same.
+        options=option_values(plug, registry.option_types(type(plug))),
         aggregate=aggregate,
         severity=Severity(block.severity),
         candidates=candidates,
@@ -82,24 +86,17 @@ def _metric(path: Path, block: CheckBlock, setting: Setting) -> Any:  # noqa: AN
         hint = near_or_known(block.metric, known)
         setting.problems.add((*path, "metric"), f"no metric is named '{block.metric}'", hint)
         return None
-    return built("metrics", block.metric, block.options, (*path, "options"), setting.problems)
-
-
-def _options(plug: Any) -> Options:  # noqa: ANN401  (a metric)
-    """Return every option of the metric, defaults too: two policies that mean the same then say the same."""
-    return tuple(sorted((item.name, _as_scalar(getattr(plug, item.name))) for item in fields(plug) if item.init))
-
-
-def _as_scalar(value: Any) -> Scalar:  # noqa: ANN401  (an option)
-    if isinstance(value, tuple):
-        return "x".join(map(str, value))
-    plain: Scalar = getattr(value, "value", value)
-    return plain
+    at = (*path, "options")
+    options = with_figure(block.metric, block.options, setting.energy_models, at, setting.problems)
+    return built("metrics", block.metric, options, at, setting.problems)
 
 
 def _targets(path: Path, block: CheckBlock, setting: Setting) -> tuple[Target | None, ...]:
     """Return the targets that the check is about; (None,) where the target does not matter."""
     known = {target.name: target for target in setting.targets}
+    if block.metric == LINT and block.targets is not None:
+        hint = "remove the key; what a candidate is for is said at the candidate"
+        setting.problems.add((*path, "targets"), "lint looks at all targets of a candidate at once", hint, key=True)
     for index, name in enumerate(block.targets or ()):
         if name not in known:
             hint = near_or_known(name, known) if known else "list it under targets: at the top of the policy"

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from fidelity_gate.matching import pairs
+from fidelity_gate.matching import pairs, targets_of
+from fidelity_gate.policy.targets import has_properties
 from fidelity_gate.records import Aggregate, Severity
+from fidelity_gate.wording import LINT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fidelity_gate.policy.bounding import Resolved
     from fidelity_gate.policy.problems import Problems
-    from fidelity_gate.records import ModelSpec, Policy
+    from fidelity_gate.records import ModelSpec, Policy, Target
 
 Thing: TypeAlias = tuple[str, Any, Aggregate | None, str]
 
@@ -70,9 +72,20 @@ def _used_targets(policy: Policy, problems: Problems) -> None:
     """Refuse a target that no check is about: naming it would only look like gating it."""
     used = {check.target for check in policy.checks}
     for index, target in enumerate(policy.targets):
-        if target.name not in used:
-            hint = "e.g. require: {max: target.sram}; or remove the target"
+        properties = has_properties(target)
+        if target.name not in used and not (properties and _linted_for(policy, target)):
+            example = "{metric: lint, require: {max: 0}}" if properties else "require: {max: target.sram}"
+            hint = f"e.g. {example}; or remove the target"
             problems.add(("targets", index), f"no check is about the target '{target.name}'", hint)
+
+
+def _linted_for(policy: Policy, target: Target) -> bool:
+    """Return whether lint looks at a candidate that is for this target."""
+    checks = [check for check in policy.checks if check.metric == LINT and check.severity is not Severity.OFF]
+    if not policy.candidates:  # they come from the command line, and are for all targets
+        return bool(checks)
+    names = {name for check, name in pairs(policy) if check in checks}
+    return any(spec.name in names and target in targets_of(spec, policy) for spec in policy.candidates)
 
 
 def _distinct_models(policy: Policy, problems: Problems) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from fidelity_gate import registry
+from fidelity_gate.policy.linting import ROOM
 from fidelity_gate.policy.schema import ZOO, PolicyBlock
 from fidelity_gate.policy.targets import SHIPPED
 
@@ -22,6 +23,7 @@ def schema_text() -> str:
     schema: Schema = {"$schema": DIALECT, **PolicyBlock.model_json_schema(by_alias=True)}
     _allow_bare(schema["properties"], schema["$defs"])
     _name_plugs(schema["$defs"])
+    _name_rules(schema["$defs"]["LintBlock"]["properties"])
     _tidy(schema)
     return json.dumps(schema, indent=2, ensure_ascii=True, allow_nan=False) + "\n"
 
@@ -55,7 +57,8 @@ def _allow_bare(properties: Schema, definitions: Schema) -> None:
     names = candidates["patternProperties"]
     for pattern, block in names.items():
         names[pattern] = _or_text(block, path)
-    candidates["additionalProperties"] = properties["checks"]["additionalProperties"] = False
+    for closed in (candidates, properties["checks"], _not_null(properties["energy_models"])):
+        closed["additionalProperties"] = False
 
 
 def _not_null(block: Schema) -> Schema:
@@ -90,18 +93,35 @@ def _name_plugs(definitions: Schema) -> None:
         definitions[block]["properties"]["use"]["enum"] = list(registry.table_of("models"))
 
 
+def _name_rules(properties: Schema) -> None:
+    """List the codes of the lint rules with their beginnings, and the options of those that have any."""
+    codes = registry.table_of(ROOM)
+    names = {"enum": sorted({code[:length] for code in codes for length in range(2, len(code) + 1)})}
+    for key in ("select", "ignore"):
+        _not_null(properties[key])["items"] = names
+    _not_null(properties["severity"])["propertyNames"] = names
+    blocks = {code: _option_block(ROOM, code) for code in codes}
+    options = _not_null(properties["options"])
+    options["properties"] = {code: block for code, block in blocks.items() if block["properties"]}
+    options["additionalProperties"] = False
+
+
+def _option_block(room: str, name: str) -> Schema:
+    """Return the options of a plug as a closed object."""
+    plug = registry.find(room, name)
+    types = registry.option_types(plug)
+    return {
+        "description": inspect.getdoc(plug) or name,
+        "type": "object",
+        "properties": {key: _ordered(TypeAdapter(kind).json_schema()) for key, kind in types.items()},
+        "additionalProperties": False,
+    }
+
+
 def _options_of(name: str) -> Schema:
     """Return the rule that a check of this metric has these options, and an aggregate or none."""
     plug = registry.find("metrics", name)
-    types = registry.option_types(plug)
-    options = {key: _ordered(TypeAdapter(kind).json_schema()) for key, kind in types.items()}
-    block = {
-        "description": inspect.getdoc(plug) or name,
-        "type": "object",
-        "properties": options,
-        "additionalProperties": False,
-    }
-    then: Schema = {"properties": {"options": block}}
+    then: Schema = {"properties": {"options": _option_block("metrics", name)}}
     if plug.per_probe:
         then["required"] = ["aggregate"]
     else:

@@ -13,6 +13,8 @@ from fidelity_gate.files import read_file, sha256_hex
 from fidelity_gate.policy.advice import Advice, advise
 from fidelity_gate.policy.bounding import Resolved, Setting, resolve
 from fidelity_gate.policy.crossing import cross_check
+from fidelity_gate.policy.energy import energy_models
+from fidelity_gate.policy.linting import lint_settings
 from fidelity_gate.policy.naming import Names, Overrides, missing
 from fidelity_gate.policy.problems import Problems
 from fidelity_gate.policy.schema import API_VERSION, PolicyBlock, kind_of
@@ -106,6 +108,7 @@ def _resolved(
         minimum_probes=block.minimum_probes,
         steps={"": whole} | {spec.name: min(whole, spec.recursion.steps) for spec in candidates if spec.recursion},
         problems=problems,
+        energy_models=energy_models(block.energy_models),
     )
     checks = tuple(check for id_, entry in block.checks.items() for check in resolve(id_, entry, setting))
     policy = Policy(
@@ -122,6 +125,8 @@ def _resolved(
         run=RunSpec(**block.run.model_dump()),
         minimum_probes=block.minimum_probes,
         calibration=names.calibration(),
+        lint=lint_settings(block.lint, problems),
+        energy_models=setting.energy_models,
     )
     if not problems.found:
         cross_check(policy, checks, problems)

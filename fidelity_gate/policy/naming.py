@@ -5,7 +5,7 @@ from __future__ import annotations
 import os.path
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fidelity_gate import registry
 from fidelity_gate.errors import PolicyError, UsageError
@@ -98,18 +98,28 @@ class Names:
 
     def _target(self, block: TargetBlock, path: Path) -> Target | None:
         written = {word: value for word in LIMIT_UNITS if (value := getattr(block, word)) is not None}
+        properties = _properties(block)
         if block.name in SHIPPED:
-            if written:
-                hint = "choose another name, or remove the limits"
+            if written or properties:
+                hint = "choose another name, or remove the other keys"
                 self.problems.add(path, f"'{block.name}' ships with the gate and cannot be changed", hint)
             return SHIPPED[block.name]
-        if not written:
-            hint = f"{near_or_known(block.name, SHIPPED)}; or give it sram, flash or latency"
+        if not written and not properties:
+            hint = f"{near_or_known(block.name, SHIPPED)}; or give it sram, flash, latency or a property"
             self.problems.add(path, f"no target named '{block.name}' ships with the gate", hint)
             return None
         limits = {word: self._limit(value, LIMIT_UNITS[word], (*path, word)) for word, value in written.items()}
         sram, flash, latency = (limits.get(word) for word in ("sram", "flash", "latency"))
-        return Target(block.name, None if sram is None else int(sram), None if flash is None else int(flash), latency)
+        for index, operator in enumerate(block.operators or ()):
+            if operator in (block.operators or [])[:index]:
+                self.problems.add((*path, "operators", index), f"'{operator}' is listed twice", "list it once")
+        return Target(
+            name=block.name,
+            sram_bytes=None if sram is None else int(sram),
+            flash_bytes=None if flash is None else int(flash),
+            latency_s=latency,
+            **properties,
+        )
 
     def _limit(self, written: str | float, unit: str, path: Path) -> float | None:
         try:
@@ -177,6 +187,18 @@ class Names:
         for key in options:
             self.problems.add((*path, key), f"unknown key '{key}'", "the zoo takes a name and nothing else", key=True)
         return (("path", f"{ZOO}{name}"),)
+
+
+def _properties(block: TargetBlock) -> dict[str, Any]:
+    """Return what lint rules want to know of a target, as far as the policy says it."""
+    written: dict[str, Any] = {
+        "static_only": block.static_only or None,
+        "tile": block.tile,
+        "int8_min_tokens": block.int8_min_tokens,
+        "operators": None if block.operators is None else tuple(sorted(set(block.operators))),
+        "max_opset": block.max_opset,
+    }
+    return {key: value for key, value in written.items() if value is not None}
 
 
 def _paths_by_name(given: tuple[tuple[str, str], ...], known: tuple[str, ...] | None) -> dict[str, str]:

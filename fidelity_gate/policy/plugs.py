@@ -9,9 +9,22 @@ from fidelity_gate.errors import GateError
 from fidelity_gate.policy.problems import near_or_known
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from fidelity_gate.policy.problems import Path, Problems
+    from fidelity_gate.records import Options, Scalar
+
+
+def option_values(plug: Any, names: Iterable[str]) -> Options:  # noqa: ANN401  (a plug)
+    """Return the plug's options of these names, sorted, as plain values."""
+    return tuple((name, _as_scalar(getattr(plug, name))) for name in sorted(names))
+
+
+def _as_scalar(value: Any) -> Scalar:  # noqa: ANN401  (an option)
+    if isinstance(value, tuple):
+        return "x".join(map(str, value))
+    plain: Scalar = getattr(value, "value", value)
+    return plain
 
 
 def built(room: str, name: str, options: Mapping[str, object], path: Path, problems: Problems) -> Any:  # noqa: ANN401

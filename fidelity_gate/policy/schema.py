@@ -5,6 +5,7 @@ What needs knowledge of other blocks or of metrics is checked where policies are
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
@@ -28,6 +29,7 @@ ZOO = "zoo:"
 
 # No dots: names are joined with dots in JUnit, and two of them must never make the same class name.
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
+OPERATOR_PATTERN = r"[A-Za-z][A-Za-z0-9_.-]{0,127}"
 ID_WORDS = "letters, digits, - and _, at most 64, starting with a letter or digit"
 
 
@@ -42,6 +44,15 @@ def _path(text: str) -> str:
         what = "is not a path that can be shown: empty, too long, or with hidden or doubled characters"
         raise PydanticCustomError("policy", what, {"hint": "rename the file"})
     return text
+
+
+def _operator(name: str) -> str:
+    if not re.fullmatch(OPERATOR_PATTERN, name):
+        hint = (
+            "as ONNX names it, like MatMul; with its domain where that is not the standard: com.microsoft.MatMulNBits"
+        )
+        raise PydanticCustomError("policy", "'{name}' cannot be the name of an operator", {"name": name, "hint": hint})
+    return name
 
 
 def _as_path_block(value: object) -> object:
@@ -152,12 +163,28 @@ class CandidateBlock(ReferenceBlock):
 
 
 class TargetBlock(Block):
-    """A device class: one that ships, by its name alone, or one of your own with at least one limit."""
+    """A device class: one that ships, by its name alone, or one of your own with at least one limit or property."""
 
     name: Id = Field(description="What checks and reports call it.")
     sram: Quantity | None = Field(default=None, description="The SRAM a model may use at its peak: 512 KiB.")
     flash: Quantity | None = Field(default=None, description="The flash a model may fill: 2 MiB.")
     latency: Quantity | None = Field(default=None, description="The time one answer may take: 30 ms.")
+    static_only: bool = Field(default=False, description="It needs static shapes and static quantization, as NPUs do.")
+    tile: int | None = Field(
+        default=None, ge=2, le=65_536, description="Matrices with a side under this many values waste its multiplier."
+    )
+    int8_min_tokens: int | None = Field(
+        default=None,
+        ge=2,
+        le=10_000_000,
+        description="Sequences shorter than this run slower in static INT8 than in float.",
+    )
+    operators: list[Annotated[str, AfterValidator(_operator)]] | None = Field(
+        default=None,
+        min_length=1,
+        description="The operators it has; those outside the standard with their domain: com.microsoft.MatMulNBits.",
+    )
+    max_opset: int | None = Field(default=None, ge=1, le=1000, description="The latest opset it can read.")
 
 
 class SourceBlock(BaseModel):
@@ -226,6 +253,26 @@ class CheckBlock(Block):
     targets: list[str] | None = Field(default=None, min_length=1, description="Only these targets; all where left out.")
 
 
+class LintBlock(Block):
+    """Which lint rules count, and how much: codes (FG202) or their beginnings (FG2); the longest one decides."""
+
+    select: list[str] | None = Field(default=None, min_length=1, description="Only these rules; all where left out.")
+    ignore: list[str] | None = Field(default=None, min_length=1, description="Not these rules.")
+    severity: dict[str, Literal["off", "warn", "error"]] | None = Field(
+        default=None, min_length=1, description="What a finding of these rules is, instead of the rule's own severity."
+    )
+    options: dict[str, dict[str, Scalar]] | None = Field(
+        default=None, min_length=1, description="Options of a rule, by its code."
+    )
+
+
+class EnergyModelBlock(Block):
+    """An estimate of what compute costs in energy on a device."""
+
+    mj_per_gflop: float = Field(gt=0, le=1e6, description="Millijoules for 1e9 floating-point operations.")
+    source: str | None = Field(default=None, min_length=1, max_length=400, description="Where the figure is from.")
+
+
 class PolicyBlock(Block):
     """A release policy of fidelity-gate: what is compared, on what, how deep, and what is required."""
 
@@ -252,5 +299,9 @@ class PolicyBlock(Block):
     run: RunBlock = Field(default_factory=RunBlock)
     minimum_probes: int = Field(
         default=100, ge=1, le=10_000_000, description="With fewer probes than this nothing is decided (exit 3)."
+    )
+    lint: LintBlock | None = Field(default=None, description="Which lint rules count, for checks of the metric lint.")
+    energy_models: dict[Id, EnergyModelBlock] | None = Field(
+        default=None, min_length=1, description="Energy models of your own, by name, for checks of the metric energy."
     )
     checks: dict[Id, CheckBlock] = Field(min_length=1, description="What is required, by name.")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 from fidelity_gate.errors import ExitCode, Internal
 from fidelity_gate.records import Outcome
 from fidelity_gate.text import printable
-from fidelity_gate.wording import blocks, detail_of, headline, verdict_line
+from fidelity_gate.wording import blocks, detail_of, finding_lines, findings_behind, headline, verdict_line
 
 if TYPE_CHECKING:
     from junit_xml import TestCase
@@ -72,7 +72,7 @@ def _check_case(suite: str, result: CheckResult, report: Report) -> TestCase:
     case = TestCase(_id(result.check.id), ".".join(parts), file=_path(place.file), line=place.line or None)
     said = printable(headline(result), 1000)
     if result.outcome in FAILURE_TYPES:
-        case.add_failure_info(said, _body(result, said, detail_of(report, result)), FAILURE_TYPES[result.outcome])
+        case.add_failure_info(said, _body(result, said, report), FAILURE_TYPES[result.outcome])
     elif result.outcome is Outcome.WAIVED:
         case.add_skipped_info(said)
     else:
@@ -80,14 +80,15 @@ def _check_case(suite: str, result: CheckResult, report: Report) -> TestCase:
     return case
 
 
-def _body(result: CheckResult, said: str, detail: str) -> str:
-    check = result.check
+def _body(result: CheckResult, said: str, report: Report) -> str:
+    check, detail = result.check, detail_of(report, result)
     facts = [f"metric {check.metric}", *(f"{name} {value}" for name, value in check.options)]
     facts += [f"aggregate {check.aggregate.value}"] if check.aggregate else []
     facts += [f"worst probe {result.worst_probe}"] if result.worst_probe is not None else []
     facts += [f"measured {detail}"] if detail else []
     facts += [f"required {check.bound.text}"] if check.bound.text else []
     facts += [f"policy {check.place}"] if check.place.file else []
+    facts += finding_lines(findings_behind(report, result))
     return "\n".join([said, *(printable(fact, 1000) for fact in facts)])
 
 

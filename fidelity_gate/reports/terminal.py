@@ -10,7 +10,17 @@ from fidelity_gate.bounds import mean
 from fidelity_gate.records import MeasureStatus, Outcome
 from fidelity_gate.text import printable
 from fidelity_gate.units import format_against, format_value
-from fidelity_gate.wording import blocks, detail_of, figure, headline, requirement, subject, verdict_line
+from fidelity_gate.wording import (
+    blocks,
+    detail_of,
+    figure,
+    finding_lines,
+    findings_count,
+    headline,
+    requirement,
+    subject,
+    verdict_line,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -94,7 +104,7 @@ class Terminal:
             if result.reason or (detail and result.outcome is not Outcome.PASS):
                 told = f"{headline(result)} ({detail})" if detail else headline(result)
                 _line(console, told, STYLES.get(result.outcome, "red"))
-        for line in self._evidence(report):
+        for line in (*_finding_lines(report), *self._evidence(report)):
             _line(console, line)
         _line(console, verdict_line(report), "bold red" if blocks(report) else "bold green")
 
@@ -223,6 +233,18 @@ def _floor_lines(floor: NoiseFloor | None, policy: Policy | None) -> list[str]:
         f"noise floor: the reference against itself, its carry perturbed by {floor.perturbation:g}: "
         f"mean fidelity {kept}, worst {format_value(min(floor.values), '')}, limit {needed}"
     ]
+
+
+def _finding_lines(report: Report) -> list[str]:
+    """Return what lint found, candidate by candidate."""
+    lines: list[str] = []
+    for record in report.measured.candidates if report.measured else ():
+        if record.linted is not None:
+            findings, rules = record.linted.findings, len(record.linted.checked)
+            told = f"lint of {printable(record.name, NAME_LIMIT)}: {findings_count(findings)}"
+            lines.append(f"{told} ({rules} rules looked, {len(record.linted.skipped)} could not)")
+            lines += [f"  {line}" for line in finding_lines(findings)]
+    return lines
 
 
 def _has_fidelity_curve(measurement: Measurement) -> bool:

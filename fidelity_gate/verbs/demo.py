@@ -93,7 +93,7 @@ def _told(folder: Path, blocked: frozenset[str]) -> str:
 Naive INT4 is blocked, INT8 and calibrated INT4 may ship. All of it is in {folder}/.
 
 What next?
-  fidelity-gate run {folder}/{POLICY}                        the same gate again, by hand
+  fidelity-gate run {folder}/{POLICY} --keep-going           the same gate again, by hand
   fidelity-gate judge {folder}/measurements.json --policy {folder}/{POLICY}
                                                   change a threshold, judge again in a moment
   fidelity-gate policy init                       start a policy for your own model

@@ -36,7 +36,7 @@ def measure(  # noqa: PLR0913  (one argument an option: click's way)
     inputs: str | None,
     allow_code: bool,
 ) -> int:
-    """Measure everything that POLICY asks for, and judge nothing."""
+    """Measure everything that POLICY asks for, and judge nothing: no check that already fails stops it."""
     read = (policy, reference or "", inputs or "", *(text.partition("=")[2] for text in candidates))
     refuse_overwriting(output, read, option="--output")
     delete_stale(output)

@@ -17,7 +17,7 @@ from fidelity_gate.verbs.orders import STDOUT, write_stdout
 
 if TYPE_CHECKING:
     from fidelity_gate.policy.loading import Examined
-    from fidelity_gate.records import Check, Policy
+    from fidelity_gate.records import Check, Policy, Target
 
 SUFFIXES = (".yaml", ".yml")
 STARTER = "starter.yaml"
@@ -213,13 +213,39 @@ def _facts(policy: Policy) -> Iterator[tuple[str, str]]:
             yield name, f"{source.use} {options}".strip() or "(from the command line)"
     for target in policy.targets:
         limits = [(word, unit, limit_of(target, word)) for word, unit in LIMIT_UNITS.items()]
-        yield (
-            f"target {target.name}",
-            ", ".join(f"{word} {format_exact(limit, unit)}" for word, unit, limit in limits if limit is not None),
-        )
+        said = [f"{word} {format_exact(limit, unit)}" for word, unit, limit in limits if limit is not None]
+        yield f"target {target.name}", ", ".join([*said, *_properties(target)])
+    yield from _lint_facts(policy)
     yield "recursion", str(policy.recursion)
     yield "noise floor", f"perturbation {floor.perturbation:g}, limit {floor.limit!r}{', bf16' if floor.bf16 else ''}"
     yield "run", f"seed {run.seed}, threads {run.threads}, batch {run.batch}; at least {policy.minimum_probes} probes"
+
+
+def _properties(target: Target) -> Iterator[str]:
+    """Yield what lint rules know of a target."""
+    if target.static_only:
+        yield "static only"
+    if target.tile:
+        yield f"tile {target.tile}"
+    if target.int8_min_tokens:
+        yield f"INT8 from {target.int8_min_tokens} tokens"
+    if target.operators:
+        yield f"{_counted(len(target.operators), 'operator')}"
+    if target.max_opset:
+        yield f"opset up to {target.max_opset}"
+
+
+def _lint_facts(policy: Policy) -> Iterator[tuple[str, str]]:
+    """Yield how the policy lints, where it says so, and its own energy models."""
+    lint = policy.lint
+    said = [f"{word} {', '.join(names)}" for word, names in (("only", lint.select), ("not", lint.ignore)) if names]
+    said += [f"{prefix} {severity.value}" for prefix, severity in lint.severity]
+    said += [f"{code} {name}={value}" for code, options in lint.options for name, value in options]
+    if said:
+        yield "lint", "; ".join(said)
+    for model in policy.energy_models:
+        source = f" ({model.source})" if model.source else ""
+        yield f"energy model {model.name}", f"{model.mj_per_gflop:g} mJ for 1 GFLOP{source}"
 
 
 def _row(check: Check) -> tuple[str, ...]:

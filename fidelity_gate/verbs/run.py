@@ -15,6 +15,8 @@ Examples:
   fidelity-gate run release.yaml --candidate int8=build/int8.safetensors --report junit:gate.xml --report terminal
   fidelity-gate run release.yaml --measurements measurements.json --report json:verdict.json
 
+What files alone say (sizes, lint) is judged first; where that fails, the models are not run: --keep-going runs them.
+
 Exit codes: 0 may ship, 1 a check failed, 2 refused, 3 could not decide, 4 a bug of this tool.
 """
 
@@ -26,6 +28,7 @@ Exit codes: 0 may ship, 1 a check failed, 2 refused, 3 could not decide, 4 a bug
 @click.option("--inputs", metavar="PATH", help="The file of probes, instead of the policy's.")
 @click.option("--report", "reports", multiple=True, metavar="TYPE[:DEST]", help="terminal, junit or json; repeatable.")
 @click.option("--measurements", metavar="FILE", help="Save what was measured, for `fidelity-gate judge`.")
+@click.option("--keep-going", is_flag=True, help="Run the models even where the files alone fail a check already.")
 @click.option(
     "--allow-code", is_flag=True, help="Run Python that the policy names (hooked models). Never for strangers."
 )
@@ -37,6 +40,7 @@ def run(  # noqa: PLR0913  (one argument an option: click's way)
     inputs: str | None,
     reports: tuple[str, ...],
     measurements: str | None,
+    keep_going: bool,
     allow_code: bool,
 ) -> int:
     """Measure the candidates of POLICY beside their reference, judge, and report."""
@@ -46,7 +50,7 @@ def run(  # noqa: PLR0913  (one argument an option: click's way)
         refuse_overwriting(measurements, read, option="--measurements")
     with Desk(orders, others=(measurements,) if measurements else ()) as desk:
         desk.policy = prepare(policy, reference=reference, candidates=candidates, inputs=inputs)
-        measured = measure(desk.policy, allow_code=allow_code)
+        measured = measure(desk.policy, allow_code=allow_code, keep_going=keep_going)
         if measurements:
             write_atomically(measurements, measurements_file.dump(measured))
         return desk.close(judged(desk.policy, measured))

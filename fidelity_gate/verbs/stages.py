@@ -68,13 +68,19 @@ def prepare_for(path: str, measured: MeasurementSet) -> Policy:
     return policy
 
 
-def measure(policy: Policy, *, allow_code: bool) -> MeasurementSet:
-    """Return what the gate measures; anything that libraries print meanwhile goes to stderr, not into a report."""
+def measure(policy: Policy, *, allow_code: bool, keep_going: bool = True) -> MeasurementSet:
+    """Return what the gate measures; anything that libraries print meanwhile goes to stderr, not into a report.
+
+    Args:
+        policy: what is asked for.
+        allow_code: run Python that the policy names.
+        keep_going: run the models even where the files alone fail a check already.
+    """
     from fidelity_gate import gate
     from fidelity_gate.verbs.progress import Bar
 
     with Bar() as bar, contextlib.redirect_stdout(sys.stderr):
-        return gate.measure(policy, gate.MeasureOptions(allow_code=allow_code), bar)
+        return gate.measure(policy, gate.MeasureOptions(allow_code=allow_code, keep_going=keep_going), bar)
 
 
 def judged(policy: Policy, measured: MeasurementSet) -> Report:
