@@ -14,6 +14,8 @@ TABLE = {
     "FG201": f"{_HERE}.fg201_per_tensor_low_bits:PerTensorLowBits",
     "FG202": f"{_HERE}.fg202_per_tensor_token_mixing:PerTensorTokenMixing",
     "FG203": f"{_HERE}.fg203_outlier_stretches_scale:OutlierStretchesScale",
+    "FG204": f"{_HERE}.fg204_bad_scale:BadScale",
+    "FG205": f"{_HERE}.fg205_zero_point_out_of_range:ZeroPointOutOfRange",
     "FG206": f"{_HERE}.fg206_saturated_weights:SaturatedWeights",
     "FG207": f"{_HERE}.fg207_unused_range:UnusedRange",
     "FG208": f"{_HERE}.fg208_rows_shorter_than_a_block:RowsShorterThanABlock",
