@@ -45,12 +45,16 @@ def explained(name: str) -> str:
         f"{rule.code} {rule.title} ({rule.severity.value}; {GROUPS.get(rule.code[:3], 'of another package')})",
         facts.summary,
         facts.documentation,
-        textwrap.fill(f"Why it matters: {rule.why}", WIDTH),
-        textwrap.fill(f"How to mend it: {rule.fix}", WIDTH),
+        _wrapped(f"Why it matters: {rule.why}"),
+        _wrapped(f"How to mend it: {rule.fix}"),
         f"Needs: {needs}",
         _options(rule),
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
 def _options(rule: LintRule) -> str:

@@ -114,7 +114,7 @@ class _Text:
     def skipped(self) -> None:
         checked = {code for model in self.report.models if model.linted for code in model.linted.checked}
         reasons = list(_skipped(self.report.models))
-        told = f"{len(checked)} rules checked"
+        told = "1 rule checked" if len(checked) == 1 else f"{len(checked)} rules checked"
         if reasons:
             told += f", {len({code for _, codes in reasons for code in codes})} skipped"
         self.wrapped(told, 0, DIM)
