@@ -12,8 +12,8 @@ from made import DEPTH, FIDELITY, FITS, measured, measurement, policy, sram
 
 from fidelity_gate import bounds
 from fidelity_gate.errors import ExitCode, GateError, PolicyError, Refused
-from fidelity_gate.judge import conclude, judge
-from fidelity_gate.matching import pairs
+from fidelity_gate.judge import conclude, judge, missed
+from fidelity_gate.matching import lint_of, pairs, targets_of
 from fidelity_gate.records import (
     Aggregate,
     Bound,
@@ -22,6 +22,7 @@ from fidelity_gate.records import (
     CurvePoint,
     Depth,
     Direction,
+    LintSettings,
     Measurement,
     MeasurementSet,
     MeasureStatus,
@@ -29,10 +30,12 @@ from fidelity_gate.records import (
     NoiseFloor,
     NoiseFloorSpec,
     Outcome,
+    Place,
     Policy,
     Provenance,
     RunSpec,
     Severity,
+    Target,
     Verdict,
 )
 
@@ -599,6 +602,96 @@ def test_the_order_of_candidates_does_not_matter() -> None:
     both = [measurement(candidate=name) for name in ("int8", "int4")]
     for ours, theirs in ((("int8", "int4"), ("int4", "int8")), (("int4", "int8"), ("int8", "int4"))):
         assert judge(policy(candidates=ours), measured(*both, candidates=theirs)).passed
+
+
+def test_a_candidate_that_was_spared_as_uncompressed_is_refused_by_a_policy_that_does_not_spare_it() -> None:
+    made, data = policy(), measured()
+    spared = replace(data, candidates=(replace(data.candidates[0], uncompressed=True),))
+    control = replace(made, candidates=(replace(made.candidates[0], uncompressed=True),))
+
+    assert judge(control, spared).passed
+    for wanted, found in ((made, spared), (control, data)):
+        with pytest.raises(Refused, match=r"measured with uncompressed: (true|false), and the policy says") as caught:
+            judge(wanted, found)
+        assert caught.value.field == "candidates.int8"
+
+
+SETTINGS = LintSettings(select=("FG2",), severity=(("FG2", Severity.WARN),))
+NPU, SOC = Target("npu", tile=64), Target("soc-8mb", sram_bytes=100)
+
+
+def linted(settings: LintSettings | None = SETTINGS, targets: tuple[Target, ...] = (SOC, NPU)) -> MeasurementSet:
+    data = measured()
+    return replace(
+        data,
+        provenance=replace(data.provenance, lint=settings),
+        candidates=(replace(data.candidates[0], targets=targets),),
+    )
+
+
+def test_findings_are_judged_by_the_settings_and_targets_they_were_found_with() -> None:
+    made = policy(lint=replace(SETTINGS, place=Place("release.gate.yaml", 9, 1)), targets=(SOC, NPU))
+
+    assert judge(made, linted()).passed
+    assert lint_of(made) == SETTINGS
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        LintSettings(),
+        replace(SETTINGS, select=()),
+        replace(SETTINGS, ignore=("FG3",)),
+        replace(SETTINGS, severity=()),
+        replace(SETTINGS, options=(("FG203", (("ratio", 12.0),)),)),
+    ],
+)
+def test_findings_of_other_lint_settings_are_refused(settings: LintSettings) -> None:
+    with pytest.raises(Refused, match="other lint settings") as caught:
+        judge(policy(lint=settings, targets=(SOC, NPU)), linted())
+    assert (caught.value.where, caught.value.field) == ("measurements", "lint")
+    assert caught.value.hint == "measure again with this policy"
+
+
+@pytest.mark.parametrize("targets", [(), (SOC,), (NPU, SOC), (SOC, replace(NPU, tile=65))])
+def test_findings_for_other_targets_are_refused(targets: tuple[Target, ...]) -> None:
+    with pytest.raises(Refused, match="linted for other targets") as caught:
+        judge(policy(lint=SETTINGS, targets=targets), linted())
+    assert (caught.value.where, caught.value.field) == ("measurements", "candidates.int8.targets")
+    assert caught.value.hint == "measure again with this policy"
+
+
+def test_settings_and_targets_are_no_matter_where_nothing_was_linted() -> None:
+    assert judge(policy(lint=SETTINGS, targets=(NPU,)), linted(None)).passed
+
+
+def test_a_candidate_is_for_the_targets_it_names_or_for_all() -> None:
+    made = policy(targets=(SOC, NPU))
+    spec = made.candidates[0]
+
+    assert targets_of(spec, made) == (SOC, NPU)
+    assert targets_of(replace(spec, targets=("npu",)), made) == (NPU,)
+
+
+def test_what_is_missed_already_is_what_the_judge_will_say_of_it() -> None:
+    made = policy(FIDELITY, replace(FITS, id="tight", bound=Bound(maximum=10.0), target=""), FITS)
+    early = measured(sram(11.0), noise_floor=None)
+
+    (result,) = missed(made, early)
+    assert (result.check.id, result.outcome, result.observed) == ("tight", Outcome.FAIL, 11.0)
+    assert result in judge(made, early).results
+    assert missed(made, measured(sram(10.0))) == ()
+
+
+def test_only_a_number_that_blocks_is_missed_already() -> None:
+    tight = replace(FITS, bound=Bound(maximum=10.0))
+    for check in (
+        replace(tight, severity=Severity.WARN),
+        replace(tight, severity=Severity.OFF),
+        replace(tight, bound=Bound(minimum=100.0)),  # refused: it faces the wrong way
+        replace(tight, metric="model_size"),  # not measured
+    ):
+        assert missed(policy(check), measured(sram(11.0))) == ()
 
 
 def test_another_policy_on_the_same_run_is_allowed() -> None:
