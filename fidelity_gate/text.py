@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 ELLIPSIS = "..."
 
+_DOUBLED = re.compile(":(?=:)")  # of three colons, two pairs
 _UNSAFE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
@@ -26,7 +28,7 @@ def printable(text: str, limit: int = 200) -> str:
     """
     cut = text[: limit + 1]
     safe = "".join(_visible(character) for character in cut)
-    safe = safe.replace("##[", "# #[").replace("::", ": :")
+    safe = _DOUBLED.sub(": ", safe.replace("##[", "# #["))
     if len(safe) <= limit and len(text) <= limit:
         return safe
     return safe[: limit - len(ELLIPSIS)] + ELLIPSIS

@@ -83,7 +83,7 @@ def test_a_clean_model_passes_and_says_what_was_checked(folder, capsys):
 
     assert code == 0
     assert err == ""
-    assert out == ("one.safetensors: nothing found\n\n1 rule checked\nPASSED: nothing found in 1 model by 1 rule\n")
+    assert out == ("one.safetensors nothing found\n\n1 rule checked\nPASSED: nothing found in 1 model by 1 rule\n")
 
 
 def test_an_error_fails_and_says_where_why_and_how_to_mend_it(folder, capsys):

@@ -3,5 +3,6 @@
 TABLE = {
     "json": "fidelity_gate.reports.json:Json",
     "junit": "fidelity_gate.reports.junit:JUnit",
+    "sarif": "fidelity_gate.reports.sarif:Sarif",
     "terminal": "fidelity_gate.reports.terminal:Terminal",
 }

@@ -219,7 +219,11 @@ def _location(path: str) -> Json:
     relative = os.path.normpath(os.path.relpath(path or ".")).replace(os.sep, "/")
     outside = relative == ".." or relative.startswith("../")
     shown = relative.rpartition("/")[2] if outside else relative
-    return {"uri": quote(os.fsencode(shown), safe="/"), "uriBaseId": OUTSIDE if outside else ROOT}
+    try:
+        name = os.fsencode(shown)
+    except UnicodeEncodeError:  # no file is called so; a saved report may say it
+        name = shown.encode("utf-8", "backslashreplace")
+    return {"uri": quote(name, safe="/"), "uriBaseId": OUTSIDE if outside else ROOT}
 
 
 def printable_lines(text: str, limit: int) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 NAME_LIMIT = 160
 TEXT_LIMIT = 400
+LINE_LIMIT = 1000
 STYLES = {Severity.ERROR: "1;31", Severity.WARN: "1;33"}
 BOLD, DIM, RED, GREEN, YELLOW = "1", "2", "1;31", "1;32", "1;33"
 OUTCOMES = {
@@ -76,12 +77,12 @@ class _Text:
 
     def model(self, model: LintedModel) -> None:
         name = printable(model.path, NAME_LIMIT)
-        title = f"{name} ({printable(model.candidate, NAME_LIMIT)})" if model.candidate else name
+        title = printable(f"{name} ({model.candidate})", 2 * NAME_LIMIT) if model.candidate else name
         if model.linted is None:
             # The one line of an error names its file already, where there is one to name.
             self.lines += [f"{self.styled('refused', RED)} {printable(model.error, TEXT_LIMIT)}", ""]
         elif not model.linted.findings:
-            self.lines += [f"{self.styled(title, BOLD)}: nothing found", ""]
+            self.lines += [f"{self.styled(title, BOLD)} nothing found", ""]
         else:
             self.lines.append(self.styled(title, BOLD))
             for _, group in groupby(model.linted.findings, key=lambda finding: finding.code):
@@ -107,7 +108,8 @@ class _Text:
         at = finding.location
         where = "" if at.kind is LocationKind.FILE else f"{at.kind.value} {printable(at.name, NAME_LIMIT)}: "
         meant = f" [{printable(finding.target, NAME_LIMIT)}]" if finding.target else ""
-        self.wrapped(f"{where}{printable(finding.message, TEXT_LIMIT)}{meant}", 4)
+        # Once more as a whole: a name that ends in a colon makes a pair of it with ours.
+        self.wrapped(printable(f"{where}{printable(finding.message, TEXT_LIMIT)}{meant}", LINE_LIMIT), 4)
         if at.context:
             self.wrapped(printable(at.context, TEXT_LIMIT), 6, DIM)
 
