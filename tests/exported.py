@@ -16,6 +16,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import onnx
 import platformdirs
 from filelock import FileLock
 
@@ -23,7 +24,7 @@ import fidelity_gate
 from fidelity_gate.exporting.plan import DEFAULT_OPSET, Embed, ExportPlan
 from fidelity_gate.exporting.step import ExportedStep, export_step
 from fidelity_gate.files import write_atomically
-from fidelity_gate.graphs.step_metadata import Unit
+from fidelity_gate.graphs.step_metadata import Unit, step_metadata
 from fidelity_gate.models.opening import open_model
 from fidelity_gate.records import ModelSpec
 from fidelity_gate.zoo.catalog import entry
@@ -53,6 +54,17 @@ def exported(
 def embedding_of(path: Path) -> Path:
     """Return the graph that makes `x` of tokens for a step graph that was exported with embed="outside"."""
     return path.with_suffix(".embed.onnx")
+
+
+def loaded(path: Path) -> ExportedStep:
+    """Return an export as `export_step` gives it."""
+    data, beside = path.read_bytes(), embedding_of(path)
+    model = onnx.load_from_string(data)
+    metadata = step_metadata({item.key: item.value for item in model.metadata_props})
+    assert metadata is not None
+    embedding = beside.read_bytes() if beside.exists() else b""
+    names = tuple(value.name for value in model.graph.input), tuple(value.name for value in model.graph.output)
+    return ExportedStep(data, metadata, model.opset_import[0].version, len(model.graph.node), *names, embedding)
 
 
 def kept(model: str, plan: ExportPlan, *, label: str) -> Path:

@@ -5,21 +5,23 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import os
 import warnings
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from fidelity_gate import __version__
 from fidelity_gate.errors import Internal, NotMeasured
 from fidelity_gate.exporting.operators import translations
+from fidelity_gate.exporting.plan import PRODUCER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 INSTALL = "pip install 'fidelity-gate[torch]'"
 _EXAMPLE_BATCH = 2  # of a dynamic export: torch takes 0 and 1 for constants
+_WEIGHT = ".weight"
+_EXPORTERS_OWN = "val_"  # its names of what has none in torch
 _LARGEST = 2**31 - 1  # bytes of a protobuf file
-_CHATTER = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
 
 
 def refuse_missing() -> None:
@@ -116,25 +118,32 @@ def _tidy(model: Any) -> None:  # noqa: ANN401
     common.CommonSubexpressionEliminationPass()(model)
     common.RemoveUnusedNodesPass()(model)
     common.RemoveUnusedOpsetsPass()(model)
-    _name_nodes(model.graph)
+    _name(model.graph)
 
 
-def _name_nodes(graph: Any) -> None:  # noqa: ANN401
-    """Name every node after its weight and the how-manieth product with it this is, or after its operator."""
-    seen: dict[str, int] = {}
+def _name(graph: Any) -> None:  # noqa: ANN401
+    """Name constants by number, and nodes after their weight or operator and the how-manieth of it they are."""
+    constants = [name for name in graph.initializers if name.startswith(_EXPORTERS_OWN)]
+    for place, name in enumerate(constants):
+        graph.initializers[name].name = f"constant_{place}"
+    seen: Counter[str] = Counter()
     for node in graph:
-        weight = next((v.name for v in node.inputs if v is not None and v.name.endswith(".weight")), "")
-        base = weight.removesuffix(".weight") if weight else node.op_type
-        seen[base] = seen.get(base, -1) + 1
+        weight = next((value.name for value in node.inputs if value is not None and value.name.endswith(_WEIGHT)), "")
+        base = weight.removesuffix(_WEIGHT) or node.op_type
         node.name = f"{base}/{seen[base]}"
+        seen[base] += 1
 
 
 def _strip(model: Any) -> None:  # noqa: ANN401
     """Remove whatever else the exporter says of itself and of the machine it ran on."""
-    model.producer_name, model.producer_version = "fidelity-gate", __version__
+    model.producer_name, model.producer_version = PRODUCER, __version__
     model.doc_string = ""
     model.graph.name, model.graph.doc_string = "step", ""
     graph = model.graph
+    made = {name for node in graph.node for name in node.output}
+    told = [value for value in graph.value_info if value.name in made]  # constants tell their own shape
+    del graph.value_info[:]
+    graph.value_info.extend(told)
     for item in (model, graph, *graph.node, *graph.initializer, *graph.value_info, *graph.input, *graph.output):
         del item.metadata_props[:]
         item.doc_string = ""
@@ -144,15 +153,11 @@ def _strip(model: Any) -> None:  # noqa: ANN401
 def _quietly() -> Iterator[None]:
     """Keep the exporter's warnings, prints and log lines to ourselves."""
     silence = io.StringIO()
-    loggers = [logging.getLogger(name) for name in _CHATTER]
-    levels = [logger.level for logger in loggers]
+    before = logging.root.manager.disable
     with warnings.catch_warnings(), contextlib.redirect_stdout(silence), contextlib.redirect_stderr(silence):
         warnings.simplefilter("ignore")
-        os.environ.setdefault("TORCH_LOGS", "")
+        logging.disable(logging.CRITICAL)
         try:
-            for logger in loggers:
-                logger.setLevel(logging.CRITICAL)
             yield
         finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
+            logging.disable(before)

@@ -18,6 +18,10 @@ TOKENS = "inputs"
 IDENTIFIERS = "puzzle_identifiers"
 EMBEDDED = "x"
 
+PRODUCER = "fidelity-gate"
+_MARK = bytes((0x12, len(PRODUCER))) + PRODUCER.encode()  # ModelProto.producer_name, which comes second in the file
+_MARK_WITHIN = 32
+
 
 class Embed(StrEnum):
     """Where tokens become vectors."""
@@ -35,9 +39,16 @@ class ExportPlan:
         batch: probes of a run; None for any number.
         opset: version of the standard operators.
         embed: where tokens become vectors.
+        seq_len: tokens of a probe, for weights that take any number; 0 where the model knows.
     """
 
     unit: Unit = Unit.H_CYCLE
     batch: int | None = 1
     opset: int = DEFAULT_OPSET
     embed: Embed = Embed.INSIDE
+    seq_len: int = 0
+
+
+def is_export(start: bytes) -> bool:
+    """Return whether a file that starts so is an ONNX model that export wrote."""
+    return _MARK in start[:_MARK_WITHIN]

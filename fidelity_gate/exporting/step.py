@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 FAMILIES = ("hrm", "trm")
 USUAL_STEPS = 16
+_NO_LENGTH = "is not known, and a step graph is made for one number of tokens"
+_LENGTH_HINT = "--inputs with puzzles of that length"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,7 +29,10 @@ class ExportedStep:
 
     data: bytes
     metadata: StepMetadata
+    opset: int
     nodes: int
+    inputs: tuple[str, ...]  # "z_H float32 1x16x64"
+    outputs: tuple[str, ...]
     embedding: bytes = b""  # the graph that makes `x` of tokens, where the step graph does not itself
 
 
@@ -42,13 +47,18 @@ def depth_to_export(facts: ModelFacts, steps: int | None = None) -> Depth:
         ModelRefused: no family that has cycles, or its cycles are not declared.
     """
     if facts.family not in FAMILIES:
-        what = f"a {facts.family or facts.file_format} model cannot be exported"
-        raise ModelRefused(what, where=facts.path, hint=f"only {' and '.join(FAMILIES)} have a step graph here")
+        what = f"is a model of {facts.family or f'the format {facts.file_format}'}, which export cannot unroll"
+        raise ModelRefused(what, where=facts.path, hint=f"it knows {' and '.join(FAMILIES)}")
     told = dict(facts.architecture)
     for field in ("h_cycles", "l_cycles"):
         if not told[field]:
             raise ModelRefused("is not declared in the file", where=facts.path, field=field, hint=f"--model {field}=N")
     return Depth(int(told["h_cycles"] or 0), int(told["l_cycles"] or 0), int(told["steps"] or steps or USUAL_STEPS))
+
+
+def tokens_of(facts: ModelFacts) -> int:
+    """Return the tokens of a probe; 0 where the weights take any number."""
+    return int(dict(facts.architecture)["seq_len"] or 0)
 
 
 def export_step(model: OpenedModel, plan: ExportPlan, *, steps: int | None = None) -> ExportedStep:
@@ -75,8 +85,25 @@ def export_step(model: OpenedModel, plan: ExportPlan, *, steps: int | None = Non
         initial=maker.initial(),
         embedding_digest=sha256_hex(embedding) if embedding else "",
     )
-    proto = maker.step()
-    return ExportedStep(conversion.serialized(proto, metadata.properties()), metadata, len(proto.graph.node), embedding)
+    graph = maker.step()
+    return ExportedStep(
+        data=conversion.serialized(graph, metadata.properties()),
+        metadata=metadata,
+        opset=graph.opset_import[0].version,
+        nodes=len(graph.graph.node),
+        inputs=tuple(map(_described, graph.graph.input)),
+        outputs=tuple(map(_described, graph.graph.output)),
+        embedding=embedding,
+    )
+
+
+def _described(value: Any) -> str:  # noqa: ANN401  (onnx.ValueInfoProto)
+    import onnx
+
+    tensor = value.type.tensor_type
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name
+    sizes = "x".join(size.dim_param or str(size.dim_value) for size in tensor.shape.dim)
+    return f"{value.name} {dtype} {sizes}"
 
 
 class _Maker:
@@ -88,10 +115,9 @@ class _Maker:
         self.roles = {tensor.name: tensor.role for tensor in model.facts.tensors}
         cycles = depth.h_cycles if plan.unit is Unit.ACT_STEP else 1
         self.unrolled = Depth(cycles, depth.l_cycles)
-        self.seq_len = self.core.blueprint.seq_len
+        self.seq_len = tokens_of(model.facts) or plan.seq_len
         if not self.seq_len:
-            what = "is not known, and a step graph is made for one number of tokens"
-            raise ModelRefused(what, where=model.facts.path, field="seq_len", hint="--model seq_len=81")
+            raise ModelRefused(_NO_LENGTH, where=model.facts.path, field="seq_len", hint=_LENGTH_HINT)
 
     def initial(self) -> dict[str, Any]:
         """Return what each stream starts from: (D,)."""

@@ -14,18 +14,20 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from fidelity_gate.errors import ModelRefused
+from fidelity_gate.lazy import Postponed
 from fidelity_gate.records import Depth
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
+else:
+    np = Postponed("numpy")
 
 PREFIX = "fidelity_gate."
 INITIAL = f"{PREFIX}initial."  # + name of the state input
 EMBEDDING_DIGEST = f"{PREFIX}embedding_digest"
-_LITTLE_FLOAT = np.dtype("<f4")
+_LITTLE_FLOAT = "<f4"
 _MOST_CHARACTERS = 2**26  # of one initial state
 
 
