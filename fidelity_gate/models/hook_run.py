@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from fidelity_gate.models.hook_pass import Noise, Pass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
+    from contextlib import AbstractContextManager
 
     from fidelity_gate.models.hook_options import HookPlan, Tap
     from fidelity_gate.records import Carry, Depth, Probes, RunSpec, StepState
@@ -34,6 +36,8 @@ class HookedRecursion:
             ModelRefused: a place that the plan names is not in the module.
         """
         self.streams: tuple[str, ...] = tuple(tap.stream for tap in plan.taps)
+        # Active around a forward pass. torch's modes belong to a thread, so it has to be entered in the pass's own.
+        self.watched_by: Callable[[], AbstractContextManager[None]] = nullcontext
         self._module = module
         self._plan = plan
         self._seed = run.seed
@@ -71,7 +75,7 @@ class HookedRecursion:
         me = threading.get_ident()
         self._passes[me] = this
         try:
-            with torch.inference_mode():
+            with torch.inference_mode(), self.watched_by():
                 tokens = torch.from_numpy(this.batch.inputs.astype(np.int64))  # (B, S)
                 return self._module(tokens, **this.arguments())
         except (GateError, Unwound):
