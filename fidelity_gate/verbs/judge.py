@@ -20,7 +20,9 @@ The policy must ask for the same run: the same candidates, depth, seed, threads,
 @click.command(epilog=EPILOG)
 @click.argument("measurements")
 @click.option("--policy", required=True, metavar="POLICY", help="The policy to judge by.")
-@click.option("--report", "reports", multiple=True, metavar="TYPE[:DEST]", help="terminal, junit or json; repeatable.")
+@click.option(
+    "--report", "reports", multiple=True, metavar="TYPE[:DEST]", help="terminal, junit, json or sarif; repeatable."
+)
 def judge(*, measurements: str, policy: str, reports: tuple[str, ...]) -> int:
     """Judge the file MEASUREMENTS against a policy, in well under a second."""
     orders = parse_orders(reports, keep=(measurements, policy))

@@ -26,7 +26,9 @@ The exit code is the saved verdict's.
 
 @click.command(epilog=EPILOG)
 @click.argument("verdict")
-@click.option("--report", "reports", multiple=True, metavar="TYPE[:DEST]", help="terminal, junit or json; repeatable.")
+@click.option(
+    "--report", "reports", multiple=True, metavar="TYPE[:DEST]", help="terminal, junit, json or sarif; repeatable."
+)
 def report(*, verdict: str, reports: tuple[str, ...]) -> int:
     """Render the file VERDICT (written by `--report json`) again."""
     orders = parse_orders(reports, keep=(verdict,))
