@@ -299,3 +299,25 @@ def test_energy_models_are_sorted_by_name(npu: Policy) -> None:
         EnergyModel("my-cpu", 3.0),
         EnergyModel("my-npu", 0.4, "measured on the board, 2026-10"),
     )
+
+
+ENERGY = SHORT + "  energy: {metric: energy, options: OPTIONS, require: {max: 500 mJ}}\n"
+OWN = "energy_models: {my-npu: {mj_per_gflop: 0.4}}\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "model", "figure"),
+    [
+        ("{model: my-npu}", "my-npu", 0.4),
+        ("{model: cortex-m55}", "cortex-m55", None),
+        ("{per: step}", "cortex-m55", None),
+        ("{model: bench, mj_per_gflop: 2}", "bench", 2.0),
+    ],
+)
+def test_an_energy_check_holds_the_figure_of_the_model_it_names(options: str, model: str, figure: float | None) -> None:
+    policy = examine((ENERGY.replace("OPTIONS", options) + OWN).encode(), "p.yaml").policy
+    assert policy is not None
+    (check,) = checks_named(policy, "energy")
+    found = dict(check.options)
+    assert (found["model"], found["mj_per_gflop"]) == (model, figure)
+    assert check.bound.maximum == 0.5

@@ -88,7 +88,7 @@ def _metric(path: Path, block: CheckBlock, setting: Setting) -> Any:  # noqa: AN
         return None
     at = (*path, "options")
     options = with_figure(block.metric, block.options, setting.energy_models, at, setting.problems)
-    return built("metrics", block.metric, options, at, setting.problems)
+    return None if options is None else built("metrics", block.metric, options, at, setting.problems)
 
 
 def _targets(path: Path, block: CheckBlock, setting: Setting) -> tuple[Target | None, ...]:

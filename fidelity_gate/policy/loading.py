@@ -108,7 +108,7 @@ def _resolved(
         minimum_probes=block.minimum_probes,
         steps={"": whole} | {spec.name: min(whole, spec.recursion.steps) for spec in candidates if spec.recursion},
         problems=problems,
-        energy_models=energy_models(block.energy_models),
+        energy_models=energy_models(block.energy_models, problems),
     )
     checks = tuple(check for id_, entry in block.checks.items() for check in resolve(id_, entry, setting))
     policy = Policy(
