@@ -98,8 +98,8 @@ class _Reader:
             else:
                 nodes.append(self.node(index, item))
         contents = dict(sorted(contents.items()))
-        inputs = tuple(self.value(item) for item in graph.input if item.name not in contents)
-        outputs = tuple(self.value(item) for item in graph.output)
+        inputs = tuple(value_of(item, self.where) for item in graph.input if item.name not in contents)
+        outputs = tuple(value_of(item, self.where) for item in graph.output)
         states, doubts = pair_states(inputs, outputs, self.declared, self.where)
         step = StepGraph(
             nodes=tuple(nodes),
@@ -120,24 +120,12 @@ class _Reader:
         """Return what the file says of values within the graph."""
         found: dict[str, GraphValue] = {}
         for item in declared:
-            value = self.value(item)
+            value = value_of(item, self.where)
             if found.get(value.name, value) != value:
                 raise ModelRefused("is described twice, differently", where=self.where, field=value.name)
             if value.name not in contents:
                 found[value.name] = value
         return found
-
-    def value(self, item: Any) -> GraphValue:  # noqa: ANN401
-        """Return an input, an output, or a value within the graph; sequences and maps have neither type nor shape."""
-        tensor = item.type.tensor_type
-        known = element_type(tensor.elem_type)
-        if known is None and tensor.elem_type:
-            known_type(tensor.elem_type, self.where, item.name)
-        if not tensor.HasField("shape"):
-            return GraphValue(item.name, known.name if known else "", None)
-        shape = tuple(_dimension(size) for size in tensor.shape.dim)
-        refuse_shape(tuple(size if isinstance(size, int) else 0 for size in shape), self.where, item.name)
-        return GraphValue(item.name, known.name if known else "", shape)
 
     def node(self, index: int, node: Any) -> GraphNode:  # noqa: ANN401
         inside = list(bodies(node))
@@ -178,6 +166,19 @@ class _Reader:
         digest = "+".join(part.constant.digest for part in parts)
         constant = GraphConstant(name, parts[0].constant.dtype, shape, size, digest, label)
         return Content(constant, parts[0].element, None, "is sparse, and is not read")
+
+
+def value_of(item: Any, where: str) -> GraphValue:  # noqa: ANN401
+    """Return an input, an output, or a value within a graph; sequences and maps have neither type nor shape."""
+    tensor = item.type.tensor_type
+    known = element_type(tensor.elem_type)
+    if known is None and tensor.elem_type:
+        known_type(tensor.elem_type, where, item.name)
+    if not tensor.HasField("shape"):
+        return GraphValue(item.name, known.name if known else "", None)
+    shape = tuple(_dimension(size) for size in tensor.shape.dim)
+    refuse_shape(tuple(size if isinstance(size, int) else 0 for size in shape), where, item.name)
+    return GraphValue(item.name, known.name if known else "", shape)
 
 
 def _numbers(element: ElementType, field: str, attribute: Any, name: str, label: str) -> Content:  # noqa: ANN401

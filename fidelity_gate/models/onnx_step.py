@@ -1,79 +1,143 @@
-"""ONNX step graphs: one step of a recursion, whose state outputs the host feeds back."""
+"""ONNX step graphs: one step of a recursion, whose state outputs the host feeds back into its state inputs."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from fidelity_gate.errors import ModelRefused
 from fidelity_gate.files import read_file
-from fidelity_gate.graphs.reading import read_graph
-from fidelity_gate.graphs.weights import GraphWeights, tensor_facts
-from fidelity_gate.models.state import LARGEST_FILE
+from fidelity_gate.graphs.reading import read_onnx
+from fidelity_gate.graphs.shapes import inferred
+from fidelity_gate.graphs.step_metadata import step_metadata
+from fidelity_gate.graphs.weights import GraphWeights
+from fidelity_gate.models.state import is_safetensors, is_torch
 from fidelity_gate.records import ModelFacts
+from fidelity_gate.units import format_value
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     import numpy as np
     from numpy.typing import NDArray
 
+    from fidelity_gate.files import FileBytes
+    from fidelity_gate.graphs.reading import OnnxFile
+    from fidelity_gate.graphs.step_metadata import StepMetadata
     from fidelity_gate.protocols import OpenedModel, Recursion, Weights
     from fidelity_gate.records import ModelSpec, RunSpec, StepGraph
 
 SUFFIX = ".onnx"
+LARGEST_FILE = 2 << 30  # what protobuf itself allows a message
+_STATE = "state."
+# The format has no mark of its own, but writers begin with the IR version, and go on with the producer, the domain, the
+# model's version, its documentation, the graph, or the opset.
+_LIKELY_START = re.compile(rb"\x08[\x03-\x40][\x12\x1a\x22\x28\x32\x3a\x42]")
 
 
 @dataclass(frozen=True, slots=True)
 class OnnxStep:
-    """An ONNX graph of one step: state in, state out."""
+    """An ONNX graph of one step: state in, state out; read, never run."""
 
     def recognises(self, path: str, head: bytes) -> bool:
-        """Return whether the name says so: the format has no mark of its own."""
-        return path.lower().endswith(SUFFIX)
+        """Return whether the name or the first bytes say so, and the bytes are not those of another format."""
+        if is_torch(head) or is_safetensors(head):
+            return False
+        return path.lower().endswith(SUFFIX) or _LIKELY_START.match(head) is not None
 
     def open(self, spec: ModelSpec) -> OpenedModel:
-        """Read, hash and understand the file."""
+        """Read, hash and understand the file; `model: {state: {INPUT: OUTPUT}}` says what is fed back into what."""
+        declared = _declared(spec)
         file = read_file(spec.path, limit_bytes=LARGEST_FILE, kind=ModelRefused)
-        graph = read_graph(file.data, spec.path)
+        onnx = read_onnx(file.data, spec.path, declared=declared)
+        weights = GraphWeights(onnx, spec.path)
+        told = step_metadata(onnx.graph.metadata, spec.path)
         facts = ModelFacts(
             path=spec.path,
             digest=file.digest,
-            size_bytes=file.size,
+            size_bytes=file.size + sum(size for _, size in _elsewhere(onnx.graph)),
             file_format="onnx",
             family="",
             architecture=(),
-            depth=None,
-            geometry=None,
-            tensors=tensor_facts(graph),
-            notes=graph.state_doubts,
+            depth=told.depth if told else None,
+            geometry=None,  # neither layers nor their sizes can be told from operators
+            tensors=weights.facts(),
+            notes=tuple(_notes(file, onnx.graph, told)),
         )
-        return OpenedOnnx(facts, graph, file.data)
+        return OpenedOnnx(facts, onnx, weights)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class OpenedOnnx:
-    """An ONNX step graph, understood."""
+    """An ONNX step graph, understood; its weights are windows into the file's bytes."""
 
     facts: ModelFacts
-    graph: StepGraph
-    data: bytes
+    file: OnnxFile
+    weights: GraphWeights
 
     def load(self, run: RunSpec) -> Recursion:
-        """Refuse: graphs cannot be stepped yet."""
-        raise ModelRefused("is an ONNX graph, which cannot be stepped yet", where=self.facts.path)
+        """Refuse: a graph needs a runtime."""
+        raise ModelRefused(
+            "is an ONNX graph, which cannot be stepped yet",
+            where=self.facts.path,
+            hint="inspect and lint read it; run takes checkpoints and artifacts",
+        )
 
     def dense(self) -> Mapping[str, NDArray[np.float32]]:
-        """Return every tensor as float32."""
-        weights = self.stored_weights()
-        return {tensor.name: weights.dense(tensor.name) for tensor in self.facts.tensors}
+        """Return every constant but scales dequantized; raises ModelRefused where one cannot be."""
+        return {tensor.name: self.weights.dense(tensor.name) for tensor in self.facts.tensors}
 
-    def stored_weights(self) -> Weights:
+    def stored_weights(self) -> Weights | None:
         """Return the constants one by one."""
-        import onnx
-
-        return GraphWeights({item.name: item for item in onnx.ModelProto.FromString(self.data).graph.initializer})
+        return self.weights
 
     def step_graph(self) -> StepGraph | None:
-        """Return the graph."""
-        return self.graph
+        """Return the graph with every shape that can be told; inferred when first asked, in a child process."""
+        return self._graph
+
+    @cached_property
+    def _graph(self) -> StepGraph:
+        return inferred(self.file, self.facts.path)
+
+
+def _declared(spec: ModelSpec) -> Mapping[str, str | None]:
+    """Return state input -> state output, as the policy says; None for an input that is no state."""
+    declared: dict[str, str | None] = {}
+    for key, value in spec.options:
+        where = str(spec.place) or spec.path
+        name = key.removeprefix(_STATE)
+        if name == key or not name:
+            hint = "state: {INPUT: OUTPUT}, or --model state.INPUT=OUTPUT"
+            raise ModelRefused(f"an ONNX graph has no setting '{key}'", where=where, field="model", hint=hint)
+        if not (value is None or isinstance(value, str)):
+            raise ModelRefused("must be the name of an output", where=where, field=key)
+        declared[name] = value
+    return declared
+
+
+def _elsewhere(graph: StepGraph) -> list[tuple[str, int]]:
+    """Return the tensors that the file only points at, each with the bytes it is said to have."""
+    return [(name, constant.stored_bytes) for name, constant in graph.constants.items() if constant.external]
+
+
+def _notes(file: FileBytes, graph: StepGraph, told: StepMetadata | None) -> Iterator[str]:
+    if file.linked:
+        yield f"is a link to {file.resolved}"
+    if told is not None:
+        yield f"says that one run of it is one {told.unit} of a {told.family or 'recursive'} model"
+    inputs = {value.name: value for value in graph.inputs}
+    for pair in graph.states:
+        shape = "x".join("?" if size is None else str(size) for size in inputs[pair.input].shape or ())
+        yield f"state: {pair.output} is fed back into {pair.input}, {inputs[pair.input].dtype} {shape}"
+    if not graph.states:
+        yield "no state is known, so every matrix counts as the recursive block's (say model: state: {INPUT: OUTPUT})"
+    yield from graph.state_doubts
+    outside = _elsewhere(graph)
+    if outside:
+        size = format_value(sum(size for _, size in outside), "bytes")
+        yield f"{len(outside)} tensors ({size}) lie in other files, which were not read and are not in the digest"
+    nested = sum(node.subgraphs > 0 for node in graph.nodes)
+    if nested:
+        yield f"{nested} operators hold graphs of their own, which were not looked into"
