@@ -66,7 +66,7 @@ def _is_zero(subject: Subject, name: str) -> NDArray[np.bool_]:
     if weights is None:
         return np.zeros((1, 1), dtype=np.bool_)
     stored = weights.quantized(name)
-    if stored is None:
+    if stored is None or stored.integers.ndim != _MATRIX:  # split into blocks, it has neither rows nor columns
         return np.asarray(weights.dense(name) == 0)
     return np.asarray(stored.integers == stored.zero.astype(stored.integers.dtype))
 
