@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from fidelity_gate.records import QuantizedWeight
 
-SMALLEST_NORMAL = float(np.finfo(np.float32).tiny)
+_SMALLEST_NORMAL = float(np.finfo(np.float32).tiny)
 _CHUNK = 1 << 17  # values looked at at once: their float copies stay in the cache and out of the peak memory
 _MOST_LEVELS = 1 << 8  # wider integers have ends too rare to tell anything
 _FEWEST_IN_USE = 4  # integers: with fewer, half of all values lie on the ends by themselves
@@ -36,47 +36,55 @@ def decibels(power: float, noise: float) -> float:
     return 10 * math.log10(power / noise) if power else -math.inf
 
 
-def grid_of(weight: QuantizedWeight, *, axis: int = 0, smallest_normal: float = SMALLEST_NORMAL) -> Grid:
+def grid_of(weight: QuantizedWeight, *, axis: int = 0) -> Grid:
     """Return what a weight's integers and scales come to.
 
     Args:
         weight: integers of any shape, at least one; `scale` and `zero` broadcast against them.
         axis: of the output channels, where the scales do not tell it.
-        smallest_normal: of the type that the scales are stored in.
     """
     blocks = _blocks(weight, axis)
     counted = [_count(codes, zero, weight) for codes, zero in blocks.pieces()]
-    square = np.concatenate([piece.square for piece in counted])  # (C, B)
-    extent = np.concatenate([piece.extent for piece in counted])  # (C, B)
-    live = extent > 0
+    square, low, high = (
+        np.concatenate([getattr(piece, part) for piece in counted]) for part in ("square", "low", "high")
+    )
+    extent = np.maximum(high, -low)  # (C, B)
+    varied = np.broadcast_to(high.max() > low.min(), high.shape) if blocks.shared else high > low
     scale = np.where(np.isfinite(blocks.scale), blocks.scale, 0)  # what is no scale is told of, and adds nothing
     ends, next_to_ends = _ends(np.sum([piece.histogram for piece in counted], axis=0))
+    groups = slice(1) if blocks.shared else slice(None)
     return Grid(
         bits=weight.bits,
         granularity=weight.granularity,
         values=weight.integers.size,
-        groups=1 if blocks.shared else live.size,
-        scale_faults=scale_faults(blocks.scale[:1] if blocks.shared else blocks.scale, smallest_normal),
-        zero_faults=_zero_faults(blocks.zero[:1] if blocks.shared else blocks.zero, weight),
+        groups=1 if blocks.shared else extent.size,
+        scale_faults=scale_faults(blocks.scale[groups], varied[groups]),
+        zero_faults=_zero_faults(blocks.zero[groups], weight),
         reach=_reach(extent, blocks, weight),
         ends=ends,
         next_to_ends=next_to_ends,
-        ends_due=(int(live.any()) if blocks.shared else int(live.sum())) * (1 if _is_symmetric(weight) else 2),
+        ends_due=int(varied[groups].sum()) * (1 if _is_symmetric(weight) else 2),
         largest=(extent * np.abs(scale)).max(axis=1),
         power=(square * scale**2).mean(axis=1) / blocks.codes.shape[2],
-        noise=((live | blocks.shared) * scale**2).mean(axis=1) * _ROUNDING,
+        noise=(((extent > 0) | blocks.shared) * scale**2).mean(axis=1) * _ROUNDING,
     )
 
 
-def scale_faults(scale: NDArray[np.float64], smallest_normal: float = SMALLEST_NORMAL) -> Mapping[str, int]:
-    """Return what is wrong with scales -> how many have it; nothing where all are positive, finite and normal."""
+def scale_faults(scale: NDArray[np.float64], varied: NDArray[np.bool_] | None = None) -> Mapping[str, int]:
+    """Return what is wrong with scales -> how many have it; nothing where all are positive, finite and normal.
+
+    Args:
+        scale: of any shape.
+        varied: whether the integers under a scale differ from one another; where they do not, the scale 0 erases
+            nothing, and is how some quantizers store a block of zeros. All do where left out.
+    """
     size = np.abs(scale)
     faults = {
         "not a number": np.isnan(scale),
         "infinite": np.isinf(scale),
-        "zero": scale == 0,
+        "zero": (scale == 0) & (True if varied is None else varied),
         "negative": (scale < 0) & np.isfinite(scale),
-        "denormal": (size > 0) & (size < smallest_normal),
+        "denormal": (size > 0) & (size < _SMALLEST_NORMAL),
     }
     return {fault: int(found.sum()) for fault, found in faults.items() if found.any()}
 
@@ -117,20 +125,26 @@ def _blocks(weight: QuantizedWeight, axis: int) -> _Blocks:
 @dataclass(frozen=True, slots=True, eq=False)
 class _Counted:
     square: NDArray[np.float64]  # (c, B) sum of (integer - zero)**2
-    extent: NDArray[np.float64]  # (c, B) largest |integer - zero|
+    low: NDArray[np.float64]  # (c, B) smallest integer - zero
+    high: NDArray[np.float64]  # (c, B) largest
     histogram: NDArray[np.int64]  # (levels,) how many values lie on each integer
 
 
 def _count(codes: NDArray[Any], zero: NDArray[np.float64], weight: QuantizedWeight) -> _Counted:
+    zero = np.where(np.isfinite(zero), zero, 0)[..., None].astype(np.float32)
     steps = codes.astype(np.float32)
-    steps -= zero[..., None].astype(np.float32)
+    steps -= zero
     square = np.einsum("cbv,cbv->cb", steps, steps).astype(np.float64)
-    extent = np.maximum(steps.max(axis=2), -steps.min(axis=2)).astype(np.float64)
+    low, high = steps.min(axis=2).astype(np.float64), steps.max(axis=2).astype(np.float64)
     levels = weight.high - weight.low + 1
     if levels > _MOST_LEVELS:
-        return _Counted(square, extent, np.zeros(1, dtype=np.int64))
+        return _Counted(square, low, high, np.zeros(1, dtype=np.int64))
+    varied = (high > low)[..., None] | (weight.scale.size == 1)
+    at_end = (zero <= weight.low) | (zero >= weight.high)
+    if at_end.any() or not varied.all():
+        codes = codes[varied & ((steps != 0) | ~at_end)]  # zeros, real or filled up, lie on an end and were not cut off
     places = np.clip(codes.reshape(-1), weight.low, weight.high).astype(np.intp)
-    return _Counted(square, extent, np.bincount(places - weight.low, minlength=levels))
+    return _Counted(square, low, high, np.bincount(places - weight.low, minlength=levels))
 
 
 def _ends(histogram: NDArray[np.int64]) -> tuple[int, int]:

@@ -29,9 +29,9 @@ class Grid:
     scale_faults: Mapping[str, int]  # what is wrong with a scale -> how many have it
     zero_faults: int  # zero points outside the integers' range, or not finite
     reach: NDArray[np.float64]  # (live groups,) largest |integer - zero| as a share of the largest there could be
-    ends: int  # values on the outermost integers in use
+    ends: int  # values on the outermost integers in use, those that stand for 0 left out
     next_to_ends: int  # values on the integers one further in
-    ends_due: int  # values that a range from minimum to maximum has on the ends: one a live group, two with zero points
+    ends_due: int  # values that a range from minimum to maximum has on the ends: one a group, two with zero points
     largest: NDArray[np.float64]  # (channels,) absolute maximum
     power: NDArray[np.float64]  # (channels,) mean square
     noise: NDArray[np.float64]  # (channels,) mean square of the rounding that the scales foretell

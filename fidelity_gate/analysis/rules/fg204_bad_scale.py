@@ -33,8 +33,10 @@ class BadScale:
     """Looks for scales that are zero, negative, NaN, infinite or denormal.
 
     Every scale of every quantized weight is looked at, whatever its role, and in step graphs those of activations too.
-    Denormal is below 1.2e-38, the smallest normal float32. Our own artifacts refuse such scales when they are opened,
-    so the finding is one of ONNX files. A zero maximum of an NF4 block is fine: the block holds zeros.
+    Denormal is below 1.2e-38, the smallest normal float32. A scale of zero under integers that are all the same is
+    fine: so onnxruntime and bitsandbytes store a block of zeros. So are negative scales of MatMulNBits, whose
+    symmetric quantizer gives the scale the sign of the block's largest weight. Our own artifacts refuse bad scales
+    when they are opened, so the finding is one of ONNX files.
     """
 
     code: ClassVar[str] = "FG204"
@@ -49,11 +51,18 @@ class BadScale:
 
     def check(self, subject: Subject) -> Iterator[Found]:
         """Yield one finding a tensor, then one a node whose activations are scaled so."""
+        signed = _read_by(subject.graph, "MatMulNBits") if subject.graph else frozenset()
         for tensor, grid in grids(subject, *EVERY_ROLE):
-            if grid.scale_faults:
-                yield _found(tensor_place(tensor), grid.scale_faults, grid.groups)
+            meant = {"negative"} if tensor.name in signed else set()
+            faults = {fault: count for fault, count in grid.scale_faults.items() if fault not in meant}
+            if faults:
+                yield _found(tensor_place(tensor), faults, grid.groups)
         if subject.graph is not None and subject.weights is not None:
             yield from _in_graph(subject.graph, subject.weights)
+
+
+def _read_by(graph: StepGraph, operator: str) -> frozenset[str]:
+    return frozenset(name for node in graph.nodes if node.op == operator for name in node.inputs)
 
 
 def _in_graph(graph: StepGraph, weights: Weights) -> Iterator[Found]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SaturatedWeights:
-    """Looks for weights piled up on the outermost integers, beyond what a range from minimum to maximum puts there.
+    """Looks for block weights piled up on the outermost integers, more than a range from minimum to maximum puts there.
 
     Of the values on the two outermost integers in use, those that the range is made of are taken off (one a scale, two
     where there are zero points), and as many as lie on the two integers further in: weights thin out towards their
@@ -46,7 +46,7 @@ class SaturatedWeights:
 
     def check(self, subject: Subject) -> Iterator[Found]:
         """Yield one finding a matrix."""
-        for tensor, grid in grids(subject, Role.BLOCK, Role.HEAD, Role.EMBEDDING):
+        for tensor, grid in grids(subject, Role.BLOCK):
             if grid.clipped > self.share:
                 ends = format_value(grid.ends / grid.values, "fraction", digits=2)
                 cut = format_value(grid.clipped, "fraction", digits=2)
