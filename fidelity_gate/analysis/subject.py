@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from fidelity_gate.analysis.grids import grid_of
+from fidelity_gate.graphs.uses import weight_uses
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fidelity_gate.graphs.uses import WeightUse
     from fidelity_gate.protocols import OpenedModel, Subject, Weights
     from fidelity_gate.records import Depth, Grid, ModelFacts, StepGraph, Target
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class OpenedSubject:
     """An opened model, as lint rules see it."""
 
@@ -30,8 +35,19 @@ class OpenedSubject:
         """Return what a tensor's integers and scales come to, counted when first asked; None for floats."""
         if name not in self._grids:
             weight = None if self.weights is None else self.weights.quantized(name)
-            self._grids[name] = None if weight is None or not weight.integers.size else grid_of(weight)
+            self._grids[name] = grid_of(weight, axis=self._out_axis(name)) if weight and weight.integers.size else None
         return self._grids[name]
+
+    def _out_axis(self, name: str) -> int:
+        """Return the axis that counts a weight's output channels: 0 but in graphs, where the product says which."""
+        if self.graph is None:
+            return 0
+        use = self._uses.get(name)
+        return (use.out_axis or 0) if use else 0
+
+    @cached_property
+    def _uses(self) -> Mapping[str, WeightUse]:
+        return weight_uses(self.graph) if self.graph else {}
 
 
 def subject_of(  # noqa: PLR0913  (each is one thing that only some callers know)

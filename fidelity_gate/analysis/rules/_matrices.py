@@ -16,8 +16,10 @@ EVERY_ROLE = tuple(Role)
 
 
 def matrices(subject: Subject, *roles: Role) -> list[TensorFact]:
-    """Return the tensors of these roles that have rows and columns, in the file's order."""
-    return [tensor for tensor in subject.facts.tensors if tensor.role in roles and len(tensor.shape) > 1]
+    """Return the tensors of these roles that have rows and columns, none of them empty, in the file's order."""
+    return [
+        tensor for tensor in subject.facts.tensors if tensor.role in roles and len(tensor.shape) > 1 and tensor.values
+    ]
 
 
 def grids(subject: Subject, *roles: Role) -> Iterator[tuple[TensorFact, Grid]]:
