@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from fidelity_gate.analysis.linting import chosen_rules, lint_with
 from fidelity_gate.analysis.subject import subject_of
 from fidelity_gate.errors import PolicyError
+from fidelity_gate.matching import targets_of
 from fidelity_gate.measuring import guards, planning
 from fidelity_gate.records import Evidence
 from fidelity_gate.wording import LINT
@@ -43,7 +44,7 @@ def linted(stage: Stage, wants: tuple[Wanted, ...]) -> Stage:
     reference = subject_of(stage.reference.name, stage.opened[0], depth=stage.reference.depth)
     records = [stage.reference]
     for spec, record, opened in zip(stage.policy.candidates, stage.candidates, stage.opened[1:], strict=True):
-        known = _subject(spec, record, opened, reference, stage.policy) if record.name in asked else None
+        known = candidate_subject(spec, opened, reference, stage.policy) if record.name in asked else None
         records.append(record if known is None else _with_findings(record, known, rules))
     return replace(stage, records=tuple(records))
 
@@ -75,15 +76,18 @@ def left_out(stage: Stage, wants: tuple[Wanted, ...], failed: CheckResult) -> li
     ]
 
 
-def _subject(
-    spec: ModelSpec, record: ModelRecord, opened: OpenedModel, reference: Subject, policy: Policy
-) -> OpenedSubject:
+def candidate_subject(spec: ModelSpec, opened: OpenedModel, reference: Subject | None, policy: Policy) -> OpenedSubject:
     """Return a candidate as lint rules see it; one that is declared as not compressed is held to no claim."""
-    claims: tuple[str, ...] = (record.name,)
+    claims: tuple[str, ...] = (spec.name,)
     if guards.must_be_compressed(spec, policy):
         claims = (*claims, POLICY_CLAIM)
     subject = subject_of(
-        record.name, opened, depth=record.depth, claims=claims, targets=record.targets, reference=reference
+        spec.name,
+        opened,
+        depth=guards.depth_of(spec, policy),
+        claims=claims,
+        targets=targets_of(spec, policy),
+        reference=reference,
     )
     return replace(subject, claims=()) if spec.uncompressed else subject
 

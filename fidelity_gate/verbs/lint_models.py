@@ -20,13 +20,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fidelity_gate.analysis.linting import ChosenRule
-    from fidelity_gate.protocols import Subject
+    from fidelity_gate.protocols import OpenedModel, Subject
     from fidelity_gate.records import Depth, ModelSpec, Policy, Severity, Target
 
 SUFFIXES = (".ckpt", ".onnx", ".pt", ".pth", ".safetensors")
 PERHAPS = (".bin",)  # a model only where its first bytes say so: external data of ONNX files has this name too
 STEP = re.compile(r"step_\d+")
-POLICY_CLAIM = "the policy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +34,7 @@ class Given:
 
     spec: ModelSpec
     shown: str  # its path as whoever reads the findings knows it
+    policy: Policy | None = None  # that names it as a candidate
     candidate: str = ""
     depth: Depth | None = None
     claims: tuple[str, ...] = ()
@@ -67,21 +67,9 @@ def from_paths(paths: tuple[str, ...], pairs: tuple[str, ...]) -> Iterator[Given
 
 
 def from_policy(policy: Policy) -> Iterator[Given]:
-    """Yield the candidates of a policy; one that is declared as not compressed is held to no claim."""
-    from fidelity_gate.matching import targets_of
-    from fidelity_gate.measuring.guards import depth_of, must_be_compressed
-
+    """Yield the candidates of a policy, each to be looked at as the gate would."""
     for spec in policy.candidates:
-        claims = () if spec.uncompressed else (spec.name,)
-        yield Given(
-            spec,
-            spec.path,
-            candidate=spec.name,
-            depth=depth_of(spec, policy),
-            claims=(*claims, POLICY_CLAIM) if must_be_compressed(spec, policy) else claims,
-            targets=targets_of(spec, policy),
-            place=spec.place,
-        )
+        yield Given(spec, spec.path, policy=policy, candidate=spec.name, place=spec.place)
 
 
 def reference_of(spec: ModelSpec, depth: Depth | None = None) -> Subject:
@@ -110,14 +98,7 @@ def _linted(given: Given, bench: Bench, unread: LintedModel) -> LintedModel:
     from fidelity_gate.models.opening import open_model
 
     opened = open_model(given.spec)
-    subject = subject_of(
-        given.spec.name,
-        opened,
-        depth=given.depth,
-        claims=given.claims,
-        targets=given.targets,
-        reference=bench.reference,
-    )
+    subject = _subject(given, opened, bench.reference)
     linted = lint_with(bench.rules, subject, model=given.shown, candidate=given.candidate)
     if not linted.checked:
         code, lacked = linted.skipped[0]
@@ -130,6 +111,21 @@ def _linted(given: Given, bench: Bench, unread: LintedModel) -> LintedModel:
         file_format=opened.facts.file_format,
         linted=linted,
         exit_code=int(code_of(linted, bench.fail_on)),
+    )
+
+
+def _subject(given: Given, opened: OpenedModel, reference: Subject | None) -> Subject:
+    if given.policy is not None:
+        from fidelity_gate.measuring.static import candidate_subject
+
+        return candidate_subject(given.spec, opened, reference, given.policy)
+    return subject_of(
+        given.spec.name,
+        opened,
+        depth=given.depth,
+        claims=given.claims,
+        targets=given.targets,
+        reference=reference,
     )
 
 

@@ -111,7 +111,7 @@ class _Text:
         # Once more as a whole: a name that ends in a colon makes a pair of it with ours.
         self.wrapped(printable(f"{where}{printable(finding.message, TEXT_LIMIT)}{meant}", LINE_LIMIT), 4)
         if at.context:
-            self.wrapped(printable(at.context, TEXT_LIMIT), 6, DIM)
+            self.wrapped(printable(at.context, TEXT_LIMIT), 8, DIM)
 
     def skipped(self) -> None:
         checked = {code for model in self.report.models if model.linted for code in model.linted.checked}
