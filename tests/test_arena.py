@@ -483,6 +483,37 @@ def test_the_kept_plan_is_as_small_as_that_of_any_order(found):
     assert alive.max() <= kept <= max(smallest, CLOSE * alive.max())
 
 
+# The arena's head, as the interpreter of tflite-micro 0.dev20261023 reports it for random graphs of fully connected,
+# add, logistic, concatenation and reshape operators, and the bytes and life of every tensor of those graphs.
+TFLITE_MICRO = [
+    (416, [(40, -1, 5), (40, 0, 6), (96, 1, 7), (40, 2, 8), (40, 3, 3), (112, 4, 10), (40, 5, 6), (40, 6, 12),
+           (96, 7, 7), (40, 8, 9), (40, 9, 11), (112, 10, 10), (40, 11, 11), (40, 12, 13)]),
+    (720, [(144, -1, 5), (144, 0, 3), (144, 1, 2), (144, 2, 2), (144, 3, 4), (288, 4, 6), (148, 5, 5), (56, 6, 7),
+           (56, 7, 8)]),
+    (384, [(20, -1, 1), (124, 0, 0), (16, 1, 5), (80, 2, 8), (76, 3, 3), (228, 4, 4), (8, 5, 10), (80, 6, 6),
+           (8, 7, 12), (80, 8, 11), (8, 9, 14), (104, 10, 10), (80, 11, 14), (116, 12, 12), (80, 13, 13),
+           (88, 14, 15)]),
+    (992, [(104, -1, 3), (104, 0, 6), (164, 1, 14), (104, 2, 8), (104, 3, 9), (104, 4, 4), (156, 5, 10), (4, 6, 11),
+           (104, 7, 9), (104, 8, 12), (208, 9, 13), (160, 10, 10), (4, 11, 11), (92, 12, 12), (208, 13, 14)]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("head", "told"), TFLITE_MICRO)
+def test_the_first_order_comes_to_what_tflite_micro_itself_allocates(head, told):
+    found = [Lifetime(f"tensor {place}", *one) for place, one in enumerate(told)]
+    bound = int(alive_bytes(found, 20).max())
+    assert layout_of(found).arena_bytes == head
+    assert bound < head  # where every order comes to the same, nothing is shown
+    assert bound <= best_layout(found, bound).arena_bytes <= FAR * bound
+
+
+def test_without_sharing_every_value_has_a_buffer_of_its_own():
+    nodes = [("MatMul", ["x", "w"], ["a"]), ("Reshape", ["a", "w"], ["b"]), ("Relu", ["b"], ["y"])]
+    graph = step_graph(nodes, {"x": (4,), "a": (4,), "b": (4,), "y": (4,)}, ["x"], ["y"], constants=["w"])
+    assert len(lifetimes(graph).buffers) == 2
+    assert len(lifetimes(graph, sharing=False).buffers) == 4
+
+
 def test_the_largest_buffer_comes_first_and_of_equals_the_one_made_last():
     found = [Lifetime("a", 16, 0, 5), Lifetime("b", 32, 0, 5), Lifetime("c", 16, 0, 5)]
     assert layout_of(found, "size").offsets == (48, 0, 32)

@@ -1,18 +1,17 @@
-"""The paper's footprint figures, from configurations alone (Table 15, Table 1, section 4)."""
+"""The paper's footprint figures, from configurations alone (Table 15, section 4), and what a file really stores."""
 
 from __future__ import annotations
 
 import pytest
+import torch
 
-from fidelity_gate.analysis.footprint import (
-    backbone_bytes,
-    embedding_bytes,
-    flash_row_bytes,
-    footprint,
-    paper_footprint,
-)
+from fidelity_gate.analysis.footprint import backbone_bytes, footprint, paper_footprint
+from fidelity_gate.errors import UnsafeContent
+from fidelity_gate.models.checkpoint_worker import ties
 from fidelity_gate.models.families.trm import Trm
-from fidelity_gate.records import Geometry, ModelFacts, Role, TensorFact
+from fidelity_gate.models.opening import open_model
+from fidelity_gate.records import Geometry, ModelFacts, ModelSpec, Role, TensorFact
+from fidelity_gate.zoo.catalog import entry
 
 MIB = 2**20
 
@@ -58,13 +57,6 @@ def test_backbone_sizes_of_the_paper():
     assert backbone_bytes(6_830_000, 4) / MIB == pytest.approx(3.26, abs=0.01)
 
 
-def test_embedding_table_figures_of_the_paper():
-    assert embedding_bytes(50_911, 512) / MIB == pytest.approx(99.4, abs=0.05)
-    assert embedding_bytes(50_911, 512, bytes_per_value=1) / MIB == pytest.approx(24.9, abs=0.05)
-    assert embedding_bytes(50_911, 512, rank=16) / MIB == pytest.approx(3.14, abs=0.01)  # 3.29 MB; the paper prints 3.2
-    assert flash_row_bytes(512) == 2048
-
-
 def facts_with(block: tuple[TensorFact, ...], geometry: Geometry | None) -> ModelFacts:
     return ModelFacts("m", "0" * 64, 1, "artifact", "trm", (), None, geometry, block)
 
@@ -89,3 +81,64 @@ def test_scales_are_counted_as_bytes_of_the_layer():
 def test_without_a_geometry_or_a_block_there_is_no_footprint():
     assert footprint(facts_with((), Geometry(1, 1, 1, 1))) is None
     assert footprint(facts_with((TensorFact("a", Role.BLOCK, (8, 8), "int8", 8.0, 64),), None)) is None
+
+
+# ---------------------------------------------------------------- tied and repeated tensors
+
+
+def test_a_layer_tied_to_another_is_streamed_whole_and_resident_once():
+    geometry = Geometry(tokens=1, width=8, layers=2, layer_values=64)
+    first = TensorFact("a", Role.BLOCK, (8, 8), "float32", 32.0, 256)
+    second = TensorFact("b", Role.BLOCK, (8, 8), "float32", 32.0, 256)
+    tied = TensorFact("b", Role.BLOCK, (8, 8), "float32", 32.0, 0, tied_to="a")
+    apart, shared = (footprint(facts_with((first, other), geometry)) for other in (second, tied))
+    assert shared.streaming == apart.streaming
+    assert shared.host_compressed == apart.host_compressed
+    assert apart.full_load - shared.full_load == 256
+
+
+def test_names_of_the_same_bytes_are_ties_and_slices_of_one_storage_are_none():
+    whole = torch.arange(24.0).reshape(4, 6)
+    named = {
+        "a": whole,
+        "b": whole,
+        "c": whole.T,
+        "first half": whole[:2],
+        "second half": whole[2:],
+        "every other": whole[::2],
+        "copy": whole.clone(),
+        "empty": whole[:0],
+    }
+    assert ties(named) == {"b": "a", "c": "a"}
+
+
+def saved(tmp_path, change):
+    tensors = {name: torch.from_numpy(array) for name, array in open_model(zoo("trm-addition")).dense().items()}
+    change(tensors)
+    torch.save(tensors, tmp_path / "step_1")
+    return ModelSpec("reference", str(tmp_path / "step_1"), open_model(zoo("trm-addition")).facts.architecture)
+
+
+def zoo(name):
+    return ModelSpec("reference", str(entry(name).weights))
+
+
+def test_a_tensor_saved_once_under_two_names_is_counted_once(tmp_path):
+    def tie(tensors):
+        tensors["lm_head.weight"] = tensors["embed_tokens.embedding_weight"]
+
+    facts = open_model(saved(tmp_path, tie)).facts
+    by_name = {tensor.name: tensor for tensor in facts.tensors}
+    second = by_name["lm_head.weight"]
+    assert (second.stored_bytes, second.tied_to) == (0, "embed_tokens.embedding_weight")
+    assert by_name[second.tied_to].stored_bytes == 4 * second.values
+    assert sum(tensor.stored_bytes for tensor in facts.tensors) < facts.size_bytes
+
+
+def test_a_tensor_that_repeats_few_values_is_refused_and_never_counted_as_many(tmp_path):
+    def repeat(tensors):
+        name = "L_level.layers.0.mlp.down_proj.weight"
+        tensors[name] = tensors[name][:1].expand(tensors[name].shape)
+
+    with pytest.raises(UnsafeContent, match="by repeating"):
+        open_model(saved(tmp_path, repeat))

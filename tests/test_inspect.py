@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
+import numpy as np
 import pytest
+from onnx import helper
 
 from fidelity_gate.cli import answer
+from tests.exported import exported
+from tests.lint_made import save_onnx, value
 
 MIB = 2**20
 CONFIG = """
@@ -67,10 +73,11 @@ def test_an_official_configuration_alone_gives_the_papers_sizes(configuration, c
     backbone = {one["precision"]: one["backbone"] / MIB for one in found["projections"]}
     assert backbone["int8"] == pytest.approx(6.51, abs=0.01)
     assert backbone["int4"] == pytest.approx(3.26, abs=0.01)
-    table = found["puzzle_embedding"]
-    assert table["resident_fp32"] / MIB == pytest.approx(99.4, abs=0.05)
-    assert table["resident_int8"] / MIB == pytest.approx(24.9, abs=0.05)
-    assert table["flash_row"] == 2048
+    table = next(one for one in found["embeddings"] if one["name"] == "puzzle_emb.weights")
+    assert table["float32_bytes"] / MIB == pytest.approx(99.4, abs=0.05)
+    assert (table["int8_bytes"] - table["int8_scale_bytes"]) / MIB == pytest.approx(24.9, abs=0.05)
+    assert table["svd_bytes"] / 1e6 == pytest.approx(3.2, abs=0.1)
+    assert table["row_bytes"] == 2048
     sram = next(one["sram"] for one in found["projections"] if one["precision"] == "int8")
     assert sram["host_compressed"] / MIB == pytest.approx(6.828, abs=0.001)
 
@@ -108,3 +115,102 @@ def test_a_file_that_is_no_model_is_refused_in_one_line(tmp_path, capsys):
     (tmp_path / "x.bin").write_bytes(b"not a model at all")
     assert answer(["inspect", str(tmp_path / "x.bin")]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+# ---------------------------------------------------------------- embedding tables
+
+
+def test_a_small_table_is_decomposed_unasked_and_a_rank_can_be_chosen(capsys):
+    tables = {one["name"]: one for one in inspected(capsys, "zoo:trm-addition")["embeddings"]}
+    table = tables["embed_tokens.embedding_weight"]
+    assert (table["rows"], table["width"], table["svd_rank"]) == (60, 128, 16)
+    assert 0 < table["svd_lowest"] < table["svd_cosine"] < 1
+    tables = {one["name"]: one for one in inspected(capsys, "zoo:trm-addition", "--svd-rank", "32")["embeddings"]}
+    assert tables["embed_tokens.embedding_weight"]["svd_cosine"] > table["svd_cosine"]
+
+
+def test_a_quantized_file_shows_what_its_scales_cost(capsys, tmp_path):
+    target = str(tmp_path / "c.safetensors")
+    assert answer(["compress", "zoo:trm-addition", "--recipe", "int4-calibrated", "-o", target]) == 0
+    capsys.readouterr()
+    assert answer(["inspect", target]) == 0
+    (row,) = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("block")]
+    bits, effective = float(row[7]), float(row[8])
+    assert bits == 4
+    assert 4 < effective < 5
+
+
+# ---------------------------------------------------------------- step graphs
+
+
+def test_a_step_graph_is_told_by_its_interface_operators_and_arena(capsys):
+    path = str(exported("trm-addition"))
+    found = inspected(capsys, path)
+    graph, arena = found["graph"], found["arena"]
+    assert [one["name"] for one in graph["inputs"]] == ["z_H", "z_L", "inputs"]
+    assert graph["states"] == [{"input": "z_H", "output": "z_H_out"}, {"input": "z_L", "output": "z_L_out"}]
+    assert graph["operators"]["MatMul"] > 10
+    assert graph["unit"] == "h-cycle"
+    assert arena["lower_bound"] <= arena["arena_bytes"] <= 1.05 * arena["lower_bound"]
+    assert arena["state_bytes"] == 4 * 3 * 128 * 4
+    assert len(arena["biggest"]) == 10
+    assert answer(["inspect", path]) == 0
+    told = capsys.readouterr().out
+    for expected in ("one h-cycle (as the file says)", "arena of one h-cycle", arena["peak_node"], "MatMul", "compute"):
+        assert expected in told
+
+
+def test_an_open_batch_is_one_unless_told(capsys):
+    path = str(exported("trm-addition", batch=None))
+    one, four = inspected(capsys, path), inspected(capsys, path, "--dimension", "batch=4")
+    assert (one["dimensions"], four["dimensions"]) == ({"batch": 1}, {"batch": 4})
+    assert four["arena"]["state_bytes"] == 4 * one["arena"]["state_bytes"]
+
+
+@pytest.mark.parametrize("pair", ["batch", "=1", "batch=", "batch=x", "batch=-1", "batch=1e3"])
+def test_a_dimension_that_is_none_is_refused(capsys, pair):
+    assert answer(["inspect", "x.onnx", "--dimension", pair]) == 2
+    assert "is not NAME=SIZE" in capsys.readouterr().err
+
+
+def test_a_dimension_twice_is_refused(capsys):
+    path = str(exported("trm-addition"))
+    assert answer(["inspect", path, "--dimension", "b=1", "--dimension", "b=2"]) == 2
+    assert "given twice" in capsys.readouterr().err
+
+
+def test_a_graph_that_cannot_be_planned_says_which_value_is_not_known(capsys, tmp_path):
+    nodes = [helper.make_node("NonZero", ["x"], ["places"]), helper.make_node("Cast", ["places"], ["y"], to=1)]
+    path = str(save_onnx(tmp_path, "open", nodes, [value("x", [4, 4])], [value("y", [2, "found"])], checked=False))
+    assert "size that is not known" in inspected(capsys, path)["arena"]["not_known"]
+    assert answer(["inspect", path]) == 0
+    assert "arena: not known, places: " in capsys.readouterr().out
+
+
+def test_constants_that_are_held_twice_are_shown_with_what_they_waste(capsys, tmp_path):
+    table = np.arange(64, dtype=np.float32).reshape(8, 8)
+    nodes = [helper.make_node("MatMul", ["x", "a"], ["h"]), helper.make_node("MatMul", ["h", "b"], ["y"])]
+    held = {"a": table, "b": table, "c": table + 1}
+    made = save_onnx(tmp_path, "twice", nodes, [value("x", [8, 8])], [value("y", [8, 8])], held, checked=False)
+    (found,) = inspected(capsys, str(made))["duplicates"]
+    assert found == {"names": ["a", "b"], "size_bytes": 256, "wasted_bytes": 256}
+    assert answer(["inspect", str(made)]) == 0
+    assert "256 B wasted" in capsys.readouterr().out
+
+
+# ---------------------------------------------------------------- what it costs to look
+
+LIGHT = """
+import sys
+from fidelity_gate.cli import answer
+assert answer(["inspect", sys.argv[1]]) == 0
+heavy = sorted(name for name in ("torch", "onnxruntime", "bitsandbytes", "scipy") if name in sys.modules)
+assert not heavy, heavy
+"""
+
+
+@pytest.mark.parametrize("kind", ["onnx", "safetensors"])
+def test_looking_at_a_file_loads_no_runtime(kind, capsys):
+    path = "zoo:trm-addition" if kind == "safetensors" else str(exported("trm-addition"))
+    done = subprocess.run([sys.executable, "-c", LIGHT, path], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr

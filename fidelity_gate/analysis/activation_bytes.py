@@ -34,7 +34,7 @@ def activation_bytes(name: str, value: GraphValue | None, dimensions: Mapping[st
     sizes = sized(value, dimensions)
     if sizes is None:
         missing = next(size for size in value.shape if _size(size, dimensions) is None)
-        hint = "give its value: " + (f"{missing}=1" if missing else "export it with static shapes")
+        hint = "export it with static shapes" + (f", or give its value: {missing}=1" if missing else "")
         what = f"has a size that is not known: {missing or 'unnamed'}"
         raise NotMeasured(what, field=name, hint=hint)
     return stored_size(element, math.prod(sizes))

@@ -50,8 +50,8 @@ def plan(graph: StepGraph, dimensions: Mapping[str, int] | None = None) -> Arena
 
 
 def _separate(graph: StepGraph, dimensions: Mapping[str, int] | None) -> int:
-    """Return what TensorFlow Lite Micro's own planner comes to: no operator in place, the largest buffer first."""
-    return layout_of(lifetimes(graph, dimensions, in_place=False).buffers).arena_bytes
+    """Return what TensorFlow Lite Micro's own planner comes to: every value apart, the largest buffer first."""
+    return layout_of(lifetimes(graph, dimensions, sharing=False).buffers).arena_bytes
 
 
 def _biggest(buffers: Sequence[Lifetime], layout: Layout) -> tuple[Buffer, ...]:

@@ -1,11 +1,11 @@
-"""Peak SRAM of one recursion step, in three deployment scenarios, and what embedding tables cost.
+"""Peak SRAM of one recursion step, in three deployment scenarios, and the bytes of parameters and tables.
 
 Source: the paper's appendix M (Table 15) and Table 1. With L tokens, D width, b bytes per value and W bytes of one
 block layer:
 
 * activations = `streams`*L*D*4 (the carries, kept in float32) + 6*L*D*b;
 * streaming = W + activations: one layer at a time is copied from flash;
-* full load = layers*W + activations: the whole block stays in SRAM;
+* full load = layers*W + activations: the whole block stays in SRAM (a layer tied to another takes no further bytes);
 * host-side compression = W + 8*L*D*1: the carries rest as INT8 between steps.
 """
 
@@ -19,7 +19,8 @@ from fidelity_gate.records import Footprint, Role
 if TYPE_CHECKING:
     from fidelity_gate.records import Geometry, ModelFacts, TensorFact
 
-CARRY_BYTES = 4  # carries stay in float32 between steps
+FLOAT32_BYTES = 4
+CARRY_BYTES = FLOAT32_BYTES  # carries stay in float32 between steps
 WORKING_BUFFERS = 6  # activation tensors of (L, D) alive inside a block call (appendix M)
 INT8_BYTES = 1
 
@@ -37,7 +38,7 @@ def footprint(facts: ModelFacts) -> Footprint | None:
     if facts.geometry is None or not block:
         return None
     bytes_per_value = max(tensor.bits for tensor in block) / 8
-    return _scenarios(facts.geometry, _layer_bytes(facts.geometry, block), bytes_per_value)
+    return _scenarios(facts.geometry, _layer_bytes(facts.geometry, block), bytes_per_value, _own_share(block))
 
 
 def paper_footprint(geometry: Geometry, bytes_per_value: float) -> Footprint:
@@ -56,24 +57,27 @@ def embedding_bytes(rows: int, width: int, *, bytes_per_value: float = 4.0, rank
     return math.ceil(values * bytes_per_value)
 
 
-def flash_row_bytes(width: int, *, bytes_per_value: float = 4.0) -> int:
-    """Return the bytes in SRAM when a single row of the table is streamed from flash per puzzle (paper section 4.1)."""
-    return math.ceil(width * bytes_per_value)
-
-
 def _layer_bytes(geometry: Geometry, block: list[TensorFact]) -> float:
     """Return the stored bytes of one layer of `geometry.layer_values` values, at the block's own bytes per value."""
-    stored = sum(tensor.stored_bytes for tensor in block)
-    values = sum(tensor.values for tensor in block)
-    return geometry.layer_values * stored / values
+    taken = sum(tensor.values * tensor.bits / 8 if tensor.tied_to else tensor.stored_bytes for tensor in block)
+    return geometry.layer_values * taken / _values(block)
 
 
-def _scenarios(geometry: Geometry, layer_bytes: float, bytes_per_value: float) -> Footprint:
+def _own_share(block: list[TensorFact]) -> float:
+    """Return the share of the block's values that are stored for it, and not for another tensor."""
+    return _values([tensor for tensor in block if not tensor.tied_to]) / _values(block)
+
+
+def _values(tensors: list[TensorFact]) -> int:
+    return sum(tensor.values for tensor in tensors)
+
+
+def _scenarios(geometry: Geometry, layer_bytes: float, bytes_per_value: float, own: float = 1.0) -> Footprint:
     cells = geometry.tokens * geometry.width
     activations = cells * (geometry.streams * CARRY_BYTES + WORKING_BUFFERS * bytes_per_value)
     return Footprint(
         streaming=math.ceil(layer_bytes + activations),
-        full_load=math.ceil(geometry.layers * layer_bytes + activations),
+        full_load=math.ceil(geometry.layers * layer_bytes * own + activations),
         host_compressed=math.ceil(layer_bytes + cells * (geometry.streams + WORKING_BUFFERS) * INT8_BYTES),
         bytes_per_value=bytes_per_value,
     )

@@ -50,32 +50,32 @@ class Lifetimes:
     folded: int  # nodes on constants and sizes alone
 
 
-def lifetimes(graph: StepGraph, dimensions: Mapping[str, int] | None = None, *, in_place: bool = True) -> Lifetimes:
+def lifetimes(graph: StepGraph, dimensions: Mapping[str, int] | None = None, *, sharing: bool = True) -> Lifetimes:
     """Return the buffers that one call of a step graph needs.
 
     Args:
         graph: with a known element type and size for every value.
         dimensions: values of named dimensions: {"batch": 1}.
-        in_place: let operators write over an input where they can.
+        sharing: let operators write over an input where they can, and reshape without a copy.
 
     Raises:
         NotMeasured: a value has no known size, or a node holds graphs of its own.
     """
-    sharing = _Sharing(graph, dimensions or {}, in_place)
+    walk = _Walk(graph, dimensions or {}, sharing)
     for value in graph.inputs:
-        sharing.add_input(value.name)
+        walk.add_input(value.name)
     for moment, node in enumerate(graph.nodes):
-        sharing.add_node(moment, node)
-    return Lifetimes(tuple(sharing.buffers), len(graph.nodes), sharing.in_place, sharing.aliases, sharing.folded)
+        walk.add_node(moment, node)
+    return Lifetimes(tuple(walk.buffers), len(graph.nodes), walk.in_place, walk.aliases, walk.folded)
 
 
-class _Sharing:
+class _Walk:
     """Walks a graph once and keeps, for every value, the buffer it lies in."""
 
-    def __init__(self, graph: StepGraph, dimensions: Mapping[str, int], overwriting: bool) -> None:
+    def __init__(self, graph: StepGraph, dimensions: Mapping[str, int], sharing: bool) -> None:
         self._values = graph.values
         self._dimensions = dimensions
-        self._overwriting = overwriting
+        self._sharing = sharing
         self._outputs = frozenset(value.name for value in graph.outputs)
         self._constants = set(graph.constants)
         self._last = _last_readers(graph)
@@ -117,13 +117,13 @@ class _Sharing:
 
     def _taken_over(self, moment: int, node: GraphNode, name: str) -> Lifetime | None:
         """Return the buffer of an input that this output lies in, or None."""
-        if node.domain:
+        if node.domain or not self._sharing:
             return None
         if node.op in ALIASES:
             found = self._aliased(node.inputs[0], name)
             self.aliases += found is not None
             return found
-        if not self._overwriting or node.op not in IN_PLACE:
+        if node.op not in IN_PLACE:
             return None
         candidates = (node.inputs[place] for place in IN_PLACE[node.op].places(len(node.inputs)))
         found = next((buffer for source in candidates if (buffer := self._overwritten(moment, source, name))), None)

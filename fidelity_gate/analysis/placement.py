@@ -31,15 +31,25 @@ MOST_PLACEMENTS = 30_000  # of buffers, in all rounds together: a third of a sec
 
 _Key: TypeAlias = Callable[[int, Lifetime], tuple[int, ...]]
 
+
+def aligned(size: int) -> int:
+    """Return `size` rounded up to whole alignments."""
+    return -(-size // ALIGNMENT) * ALIGNMENT
+
+
+def _size(one: Lifetime) -> int:
+    return aligned(one.size_bytes)
+
+
 # Name -> what the buffers are sorted by. The first is TensorFlow Lite Micro's.
 FIRST_ORDER = "size"
 ORDERS: Mapping[str, _Key] = {
-    FIRST_ORDER: lambda place, one: (-one.size_bytes, -place),
-    "size, then lifetime": lambda place, one: (-one.size_bytes, one.first - one.last, place),
-    "size times lifetime": lambda place, one: (-one.size_bytes * (one.last - one.first + 1), place),
-    "lifetime": lambda place, one: (one.first - one.last, -one.size_bytes, place),
-    "first use": lambda place, one: (one.first, -one.size_bytes, place),
-    "last use": lambda place, one: (-one.last, -one.size_bytes, place),
+    FIRST_ORDER: lambda place, one: (-_size(one), -place),
+    "size, then lifetime": lambda place, one: (-_size(one), one.first - one.last, place),
+    "size times lifetime": lambda place, one: (-_size(one) * (one.last - one.first + 1), place),
+    "lifetime": lambda place, one: (one.first - one.last, -_size(one), place),
+    "first use": lambda place, one: (one.first, -_size(one), place),
+    "last use": lambda place, one: (-one.last, -_size(one), place),
 }
 
 
@@ -73,17 +83,12 @@ def layout_of(buffers: Sequence[Lifetime], order: str = FIRST_ORDER) -> Layout:
     return _placed(buffers, _ranked(buffers, order), order)
 
 
-def aligned(size: int) -> int:
-    """Return `size` rounded up to whole alignments."""
-    return -(-size // ALIGNMENT) * ALIGNMENT
-
-
 def alive_bytes(buffers: Sequence[Lifetime], moments: int) -> NDArray[np.int64]:
     """Return the bytes alive at every moment, from before the first node (-1) to after the last: (moments + 2,)."""
     change = np.zeros(moments + 3, dtype=np.int64)
     for one in buffers:
-        change[one.first + 1] += aligned(one.size_bytes)
-        change[one.last + 2] -= aligned(one.size_bytes)
+        change[one.first + 1] += _size(one)
+        change[one.last + 2] -= _size(one)
     return np.cumsum(change[:-1])
 
 
@@ -96,7 +101,7 @@ def _tried(buffers: Sequence[Lifetime], lower_bound: int) -> Iterator[Layout]:
         for count in range(1, MOST_ROUNDS + 1):
             layout = _placed(buffers, ranked, f"{order}, revised {count - 1} times")
             for place, offset in enumerate(layout.offsets):
-                over = offset + aligned(buffers[place].size_bytes) - lower_bound
+                over = offset + _size(buffers[place]) - lower_bound
                 if over > 0:
                     wish[place] -= 1 + len(buffers) * over / (2 * lower_bound)
             if count > 1:
@@ -126,7 +131,7 @@ class _Placed:
 
     def add(self, buffer: Lifetime) -> int:
         """Place a buffer and return its offset."""
-        size = aligned(buffer.size_bytes)
+        size = _size(buffer)
         offset = self._gap(size, buffer)
         rows, count = self._rows, self._count
         place = int(np.searchsorted(rows[0, :count], offset, side="right"))

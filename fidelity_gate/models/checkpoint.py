@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,7 +42,11 @@ class Checkpoint:
         arrays = stripped(state.arrays)
         sources = sources_of(spec)
         family, overruled = choose_family({name: array.shape for name, array in arrays.items()}, sources, spec.path)
-        tensors = tuple(fact_of(name, arrays[name], role, spec.path) for name, (_, role) in roles_of(family))
+        ties = official_ties(state)
+        tensors = tuple(
+            tied(fact_of(name, arrays[name], role, spec.path), ties.get(name, ""))
+            for name, (_, role) in roles_of(family)
+        )
         notes = (*_link_note(state), *state.notes, *overruled)
         beside = [source for source in sources if source.digest]
         facts = ModelFacts(
@@ -107,6 +111,17 @@ def fact_of(name: str, array: NDArray[Any], role: Role, where: str) -> TensorFac
             what, where=where, field=name, hint="fidelity-gate compress writes integers that can be read"
         )
     return TensorFact(name, role, array.shape, array.dtype.name, 8.0 * array.dtype.itemsize, array.nbytes)
+
+
+def official_ties(state: State) -> Mapping[str, str]:
+    """Return official key -> the official key of the tensor whose bytes it shares."""
+    official = {raw: name for name, raw in stripped({raw: raw for raw in state.arrays}).items()}
+    return {official[name]: official[first] for name, first in state.ties.items()}
+
+
+def tied(fact: TensorFact, first: str) -> TensorFact:
+    """Return the fact of a tensor whose bytes are counted elsewhere, or the same fact where `first` is ""."""
+    return replace(fact, payload_bytes=0, tied_to=first) if first else fact
 
 
 def digest_of(digest: str, beside: list[Source]) -> str:

@@ -44,7 +44,8 @@ def read(job: Job) -> dict[str, Json]:
         job: `inputs/checkpoint` is the file; `request["weights"]` a dotted path to the weights, or "".
 
     Returns:
-        `{"notes": [...]}`; the tensors are in `outputs/tensors.safetensors`, names as saved.
+        `{"notes": [...], "ties": {...}}`; the tensors are in `outputs/tensors.safetensors`, names as saved, each with
+        bytes of its own: `ties` says which of them shared those of another.
     """
     path = job.inputs / CHECKPOINT_FILE
     loaded = load(path)
@@ -54,7 +55,7 @@ def read(job: Job) -> dict[str, Json]:
     check(found.tensors, path)
     plain = {name: tensor.detach().contiguous().clone() for name, tensor in found.tensors.items()}
     save_file(plain, job.outputs / TENSORS_FILE)
-    return {"notes": list(found.notes)}
+    return {"notes": list(found.notes), "ties": ties(found.tensors)}
 
 
 def load(path: Path) -> object:
@@ -102,6 +103,20 @@ def check(tensors: Mapping[str, Any], path: Path) -> None:
     if claimed > MOST_GROWTH * size + SLACK_BYTES:
         raise UnsafeContent(f"its tensors claim {claimed:,} bytes, the file has {size:,}", hint=_SAVE_AGAIN)
     _refuse_invented(tuple(stored for stored in storages.values() if stored), path)
+
+
+def ties(tensors: Mapping[str, Any]) -> dict[str, Json]:
+    """Return name -> the first name under which exactly the same bytes are saved, be they transposed."""
+    first: dict[tuple[int, int, int], str] = {}
+    found: dict[str, Json] = {}
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        span = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+        if tensor.numel():
+            extent = tensor.data_ptr(), tensor.numel() * tensor.element_size(), span * tensor.element_size()
+            if first.setdefault(extent, name) != name:
+                found[name] = first[extent]
+    return found
 
 
 def _fault(name: str, tensor: Any) -> str:  # noqa: ANN401  (torch is imported lazily)

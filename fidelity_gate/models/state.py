@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,6 +37,7 @@ class State:
     file: FileBytes
     arrays: Mapping[str, NDArray[Any]]
     notes: tuple[str, ...]
+    ties: Mapping[str, str] = field(default_factory=dict)  # name -> the name whose bytes in the file it shares
 
 
 def read_state(path: str, chosen: str = "") -> State:
@@ -54,11 +55,11 @@ def read_state(path: str, chosen: str = "") -> State:
     refuse_predictions(path)
     file = read_file(path, limit_bytes=LARGEST_FILE, kind=ModelRefused)
     try:
-        arrays, notes = _arrays(file, chosen)
-        refuse_not_finite(arrays)
+        state = _state(file, chosen)
+        refuse_not_finite(state.arrays)
     except GateError as error:
         raise located(error, path) from error
-    return State(file, arrays, notes)
+    return state
 
 
 def is_torch(head: bytes) -> bool:
@@ -91,10 +92,10 @@ def located(error: GateError, where: str) -> GateError:
     return type(error)(error.what, where=error.where or where, field=error.field, hint=error.hint)
 
 
-def _arrays(file: FileBytes, chosen: str) -> tuple[Mapping[str, NDArray[Any]], tuple[str, ...]]:
+def _state(file: FileBytes, chosen: str) -> State:
     if is_safetensors(file.data[:64]):
         found = find_weights(read_tensors(file.data, kind=ModelRefused).tensors, chosen)
-        return found.tensors, found.notes
+        return State(file, found.tensors, found.notes)
     if not is_torch(file.data):
         raise ModelRefused("is neither a PyTorch checkpoint nor a safetensors file")
     answer = run_limited(
@@ -104,9 +105,13 @@ def _arrays(file: FileBytes, chosen: str) -> tuple[Mapping[str, NDArray[Any]], t
         files={"checkpoint": file.data},
         where=file.path,
     )
-    notes = answer.reply["notes"]
-    data = answer.files["tensors.safetensors"]
-    return read_tensors(data, kind=ModelRefused).tensors, tuple(map(str, notes)) if isinstance(notes, list) else ()
+    notes, ties = answer.reply["notes"], answer.reply["ties"]
+    return State(
+        file,
+        read_tensors(answer.files["tensors.safetensors"], kind=ModelRefused).tensors,
+        tuple(map(str, notes)) if isinstance(notes, list) else (),
+        {name: str(first) for name, first in ties.items()} if isinstance(ties, dict) else {},
+    )
 
 
 def limits_for(size: int) -> Limits:

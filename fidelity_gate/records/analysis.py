@@ -32,7 +32,7 @@ class Arena:
     biggest: tuple[Buffer, ...]  # the largest first
     order: str = ""  # in which the buffers were placed; "size" is TFLite Micro's
     largest_first_bytes: int = 0  # the arena in TFLite Micro's own order
-    separate_bytes: int = 0  # the arena where no operator works in place
+    separate_bytes: int = 0  # the arena in that order where no value shares a buffer: TFLite Micro by itself
     buffers: int = 0
     aliases: int = 0  # outputs that are another shape of an input
     folded: int = 0  # nodes on constants and sizes alone, which a converter computes beforehand

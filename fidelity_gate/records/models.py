@@ -79,6 +79,7 @@ class TensorFact:
     overhead_bytes: int = 0  # scales, zero points, code books
     granularity: Granularity = Granularity.NONE
     symmetric: bool = True  # no zero points
+    tied_to: str = ""  # the tensor whose bytes it shares, and which counts them: its own payload is 0 then
 
     @property
     def values(self) -> int:
@@ -152,7 +153,9 @@ class StoredTensor:
 class QuantizedWeight:
     """The integers of a weight and what they mean: value = scale * (integers - zero)."""
 
-    integers: NDArray[Any]  # an integer type; (out channels, in) and so on, the logical shape
+    integers: NDArray[
+        Any
+    ]  # an integer type; the logical shape, but an axis with a scale a block is split: blocks, values
     scale: NDArray[np.float64]  # broadcasts against `integers`
     zero: NDArray[np.float64]  # as `scale`; zeros for symmetric ones
     bits: int
