@@ -8,6 +8,8 @@ from fidelity_gate.errors import UsageError
 from fidelity_gate.records import EnergyModel
 from fidelity_gate.registry import unknown
 
+METRIC = "energy"
+ESTIMATED = "estimated from"  # how the detail of every figure from here begins; reports never leave it out
 DEFAULT_MODEL = "cortex-m55"
 MODELS = (
     EnergyModel(

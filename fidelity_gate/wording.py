@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fidelity_gate.energy import METRIC as ENERGY
 from fidelity_gate.errors import ExitCode
 from fidelity_gate.matching import key_of
 from fidelity_gate.records import Outcome, Severity
@@ -50,7 +51,8 @@ def comparison(observed: float, bound: Bound, unit: str) -> str:
 def headline(result: CheckResult) -> str:
     """Return `carry-fidelity int4@soc-8mb: 0.9410 < 0.97`, the one line that says what became of a check."""
     said = f"{result.check.id} {subject(result.candidate, result.check.target)}".rstrip()
-    return f"{said}: {what_happened(result)}"
+    estimate = ", an estimate" if result.check.metric == ENERGY and result.observed is not None else ""
+    return f"{said}: {what_happened(result)}{estimate}"
 
 
 def what_happened(result: CheckResult) -> str:

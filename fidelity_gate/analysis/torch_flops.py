@@ -38,7 +38,8 @@ _OWN = frozenset({"aten", "prim", "prims"})
 class _InThread(Protocol):
     """A recursion whose forward pass runs in a thread of its own, and all of it at once."""
 
-    watched_by: Callable[[], AbstractContextManager[None]]  # entered in that thread
+    def watch(self, watcher: Callable[[], AbstractContextManager[None]]) -> None:
+        """Have every forward pass run inside `watcher()`, and nothing beside it."""
 
 
 def family_flops(family: Family, depth: Depth) -> Compute:
@@ -80,7 +81,7 @@ def recursion_flops(recursion: Recursion, probes: Probes, depth: Depth) -> Compu
     with _attention_in_products():
         if isinstance(recursion, _InThread):
             steps = depth.steps
-            recursion.watched_by = count.watching
+            recursion.watch(count.watching)
             _run_through(recursion, probes, depth)
         else:
             steps = 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from fidelity_gate.energy import DEFAULT_MODEL, energy_model, joules
+from fidelity_gate.energy import DEFAULT_MODEL, ESTIMATED, energy_model, joules
 from fidelity_gate.errors import NotMeasured
 from fidelity_gate.records import Direction, Evidence, Measured
 from fidelity_gate.units import format_value
@@ -69,7 +69,7 @@ class Energy:
         model = energy_model(self.model, self.mj_per_gflop)
         flops = _flops(candidate, self.per)
         cost = f"{format_value(flops, 'flop')} at {model.mj_per_gflop:g} mJ per GFLOP ({model.name})"
-        told = f"estimate, not a measurement: {cost}, {_told(candidate, self.per)}{_beside(reference, self.per, flops)}"
+        told = f"{ESTIMATED} {cost}, {_told(candidate, self.per)}{_beside(reference, self.per, flops)}"
         return Measured((joules(flops, model),), detail=told)
 
 

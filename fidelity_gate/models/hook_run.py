@@ -36,8 +36,7 @@ class HookedRecursion:
             ModelRefused: a place that the plan names is not in the module.
         """
         self.streams: tuple[str, ...] = tuple(tap.stream for tap in plan.taps)
-        # Active around a forward pass. torch's modes belong to a thread, so it has to be entered in the pass's own.
-        self.watched_by: Callable[[], AbstractContextManager[None]] = nullcontext
+        self._watcher: Callable[[], AbstractContextManager[None]] = nullcontext
         self._module = module
         self._plan = plan
         self._seed = run.seed
@@ -45,6 +44,14 @@ class HookedRecursion:
         for tap in plan.taps:
             self._install(tap)
         self._readers = _readers(module, plan)
+
+    def watch(self, watcher: Callable[[], AbstractContextManager[None]]) -> None:
+        """Have every forward pass run inside `watcher()`, and nothing run beside it: no answers are read any more.
+
+        torch's modes belong to a thread, so the watcher is entered in the thread of the pass.
+        """
+        self._watcher = watcher
+        self._readers = ()
 
     def run(
         self, batch: Probes, depth: Depth, *, perturbation: float = 0.0, seed: int = 0
@@ -75,7 +82,7 @@ class HookedRecursion:
         me = threading.get_ident()
         self._passes[me] = this
         try:
-            with torch.inference_mode(), self.watched_by():
+            with torch.inference_mode(), self._watcher():
                 tokens = torch.from_numpy(this.batch.inputs.astype(np.int64))  # (B, S)
                 return self._module(tokens, **this.arguments())
         except (GateError, Unwound):

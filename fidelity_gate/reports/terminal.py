@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from fidelity_gate.bounds import mean
+from fidelity_gate.energy import ESTIMATED
 from fidelity_gate.records import MeasureStatus, Outcome
 from fidelity_gate.text import printable
 from fidelity_gate.units import format_against, format_value
@@ -101,7 +102,8 @@ class Terminal:
             console.print(self._table(results))
         for result in results:
             detail = detail_of(report, result)
-            if result.reason or (detail and result.outcome is not Outcome.PASS):
+            missed = detail and result.outcome is not Outcome.PASS
+            if result.reason or missed or detail.startswith(ESTIMATED):
                 told = f"{headline(result)} ({detail})" if detail else headline(result)
                 _line(console, told, STYLES.get(result.outcome, "red"))
         for line in (*_finding_lines(report), *self._evidence(report)):
