@@ -70,9 +70,9 @@ def lint_with(rules: tuple[ChosenRule, ...], subject: Subject, *, model: str, ca
     skipped: list[tuple[str, str]] = []
     for chosen in rules:
         code = chosen.rule.code
-        lacking = [LACKS[need] for need in chosen.rule.needs if not has(subject, need)]
-        if lacking:
-            skipped.append((code, lacking[0]))
+        lacks = _lacks(chosen.rule, subject)
+        if lacks:
+            skipped.append((code, lacks))
             continue
         checked.append(code)
         findings += [_finding(chosen, found, model, candidate) for found in _found_by(chosen.rule, subject, model)]
@@ -118,6 +118,14 @@ def has(subject: Subject, need: Need) -> bool:
         Need.REFERENCE: subject.reference is not None,
         Need.TARGET: bool(subject.targets),
     }[need]
+
+
+def _lacks(rule: LintRule, subject: Subject) -> str:
+    """Return the first thing that a rule cannot do without and the subject does not have, or ""."""
+    lacking = [need for need in rule.needs if not has(subject, need)]
+    if lacking[:1] == [Need.STATES] and subject.graph is None:
+        return LACKS[Need.GRAPH]
+    return LACKS[lacking[0]] if lacking else ""
 
 
 def _named(settings: LintSettings) -> dict[str, tuple[str, ...]]:
