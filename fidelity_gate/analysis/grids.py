@@ -1,4 +1,4 @@
-"""Counts what the integers and scales of a quantized weight come to, in one pass over the integers.
+"""Counts what the integers and scales of a quantized weight come to, without a copy of them as a whole.
 
 The noise is that of the uniform model: rounding to steps of size s adds a mean square of s**2 / 12 (Bennett 1948;
 Widrow and Kollar, Quantization Noise, 2008). On the zoo the ratio of signal to noise that follows meets the measured
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from string import ascii_letters
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 _SMALLEST_NORMAL = float(np.finfo(np.float32).tiny)
 _CHUNK = 1 << 17  # values looked at at once: their float copies stay in the cache and out of the peak memory
-_MOST_LEVELS = 1 << 8  # wider integers have ends too rare to tell anything
 _FEWEST_IN_USE = 4  # integers: with fewer, half of all values lie on the ends by themselves
 _ROUNDING = 1 / 12  # mean square of a rounding error, in steps
 
@@ -43,30 +43,28 @@ def grid_of(weight: QuantizedWeight, *, axis: int = 0) -> Grid:
         weight: integers of any shape, at least one; `scale` and `zero` broadcast against them.
         axis: of the output channels, where the scales do not tell it.
     """
-    blocks = _blocks(weight, axis)
-    counted = [_count(codes, zero, weight) for codes, zero in blocks.pieces()]
-    square, low, high = (
-        np.concatenate([getattr(piece, part) for piece in counted]) for part in ("square", "low", "high")
-    )
-    extent = np.maximum(high, -low)  # (C, B)
-    varied = np.broadcast_to(high.max() > low.min(), high.shape) if blocks.shared else high > low
-    scale = np.where(np.isfinite(blocks.scale), blocks.scale, 0)  # what is no scale is told of, and adds nothing
-    ends, next_to_ends = _ends(np.sum([piece.histogram for piece in counted], axis=0))
-    groups = slice(1) if blocks.shared else slice(None)
+    cells = _cells(weight, axis)
+    seen = _counted(cells)
+    extent = np.maximum(seen.high - cells.zero, cells.zero - seen.low)
+    shared = weight.scale.size == 1 == weight.zero.size
+    varied = np.broadcast_to(seen.high.max() > seen.low.min(), extent.shape) if shared else seen.high > seen.low
+    groups = (0,) * extent.ndim if shared else ...  # one cell of each group
+    scale = np.where(np.isfinite(cells.scale), cells.scale, 0)  # what is no scale is told of, and adds nothing
+    ends, next_to_ends = _ends(cells, seen, varied)
     return Grid(
         bits=weight.bits,
         granularity=weight.granularity,
         values=weight.integers.size,
-        groups=1 if blocks.shared else extent.size,
-        scale_faults=scale_faults(blocks.scale[groups], varied[groups]),
-        zero_faults=_zero_faults(blocks.zero[groups], weight),
-        reach=_reach(extent, blocks, weight),
+        groups=1 if shared else extent.size,
+        scale_faults=scale_faults(cells.scale[groups], varied[groups]),
+        zero_faults=_zero_faults(cells.stored_zero[groups], weight),
+        reach=_reach(extent.max() if shared else extent, cells.zero[groups], weight),
         ends=ends,
         next_to_ends=next_to_ends,
         ends_due=int(varied[groups].sum()) * (1 if _is_symmetric(weight) else 2),
-        largest=(extent * np.abs(scale)).max(axis=1),
-        power=(square * scale**2).mean(axis=1) / blocks.codes.shape[2],
-        noise=(((extent > 0) | blocks.shared) * scale**2).mean(axis=1) * _ROUNDING,
+        largest=cells.by_channel(extent * np.abs(scale)).max(axis=1),
+        power=cells.by_channel(seen.square * scale**2).mean(axis=1) / cells.values,
+        noise=cells.by_channel(((extent > 0) | shared) * scale**2).mean(axis=1) * _ROUNDING,
     )
 
 
@@ -86,87 +84,106 @@ def scale_faults(scale: NDArray[np.float64], varied: NDArray[np.bool_] | None = 
         "negative": (scale < 0) & np.isfinite(scale),
         "denormal": (size > 0) & (size < _SMALLEST_NORMAL),
     }
-    return {fault: int(found.sum()) for fault, found in faults.items() if found.any()}
+    return {fault: int(np.sum(found)) for fault, found in faults.items() if np.any(found)}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Blocks:
-    """A weight as C channels of B blocks of V values, each block with one scale and one zero point."""
+class _Cells:
+    """A weight cut into cells that have one scale, one zero point and one output channel each.
 
-    codes: NDArray[Any]  # (C, B, V)
-    scale: NDArray[np.float64]  # (C, B)
-    zero: NDArray[np.float64]  # (C, B)
-    shared: bool  # all have the same scale: one group
+    The integers stay as they lie. What is counted of cells has their shape with a 1 where an axis is counted over.
+    """
 
-    def pieces(self) -> Iterator[tuple[NDArray[Any], NDArray[np.float64]]]:
-        """Yield (c, B, V) integers and (c, B) zero points, a few channels at a time."""
-        channels, blocks, values = self.codes.shape
-        rows = max(1, _CHUNK // (blocks * values))
-        for first in range(0, channels, rows):
-            yield self.codes[first : first + rows], self.zero[first : first + rows]
+    codes: NDArray[Any]
+    low: int  # smallest and largest integer of the type
+    high: int
+    over: tuple[int, ...]  # axes that are counted over
+    channel: int  # the axis of the output channels
+    scale: NDArray[np.float64]  # of the cells' shape, as all that follow
+    zero: NDArray[np.float64]  # 0 where the stored one is not finite
+    stored_zero: NDArray[np.float64]
+
+    @property
+    def values(self) -> int:
+        """Return how many values a cell has."""
+        return math.prod(self.codes.shape[axis] for axis in self.over)
+
+    def pieces(self) -> Iterator[tuple[slice, NDArray[Any]]]:
+        """Yield the integers a few at a time along the first axis, and which cells of that axis they are of."""
+        rows = max(1, _CHUNK // max(1, math.prod(self.codes.shape[1:])))
+        for first in range(0, len(self.codes), rows):
+            yield slice(None) if 0 in self.over else slice(first, first + rows), self.codes[first : first + rows]
+
+    def by_channel(self, counted: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return what was counted of cells as (channels, cells of a channel)."""
+        return np.moveaxis(counted, self.channel, 0).reshape(counted.shape[self.channel], -1)
 
 
-def _blocks(weight: QuantizedWeight, axis: int) -> _Blocks:
-    codes = weight.integers
-    missing = (1,) * (codes.ndim - np.broadcast(weight.scale, weight.zero).ndim)
-    scale, zero = (part.reshape(missing + part.shape) for part in np.broadcast_arrays(weight.scale, weight.zero))
-    varied = [place for place, size in enumerate(scale.shape) if size > 1]
-    front = varied or [axis] * bool(codes.ndim)
-    order = [*front, *(place for place in range(codes.ndim) if place not in front)]
-    channels = codes.shape[order[0]] if order else 1
-    blocks = math.prod(codes.shape[place] for place in varied[1:])
-    grouped = codes.transpose(order).reshape(channels, blocks, -1)
-    scale, zero = (
-        np.broadcast_to(part.transpose(order).reshape(-1, blocks), (channels, blocks)) for part in (scale, zero)
-    )
-    return _Blocks(grouped, scale, zero, shared=not varied)
+def _cells(weight: QuantizedWeight, axis: int) -> _Cells:
+    codes = weight.integers.reshape(weight.integers.shape or (1,))
+    ones = (1,) * codes.ndim
+    scale, zero = (np.broadcast_to(part, np.broadcast_shapes(ones, part.shape)) for part in (weight.scale, weight.zero))
+    varied = [place for place in range(codes.ndim) if max(scale.shape[place], zero.shape[place]) > 1]
+    channel = axis if axis in varied or not varied else varied[0]
+    over = tuple(place for place in range(codes.ndim) if place not in varied and place != channel)
+    shape = tuple(1 if place in over else codes.shape[place] for place in range(codes.ndim))
+    stored = np.broadcast_to(zero, shape)
+    known = np.where(np.isfinite(stored), stored, 0)
+    return _Cells(codes, weight.low, weight.high, over, channel, np.broadcast_to(scale, shape), known, stored)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Counted:
-    square: NDArray[np.float64]  # (c, B) sum of (integer - zero)**2
-    low: NDArray[np.float64]  # (c, B) smallest integer - zero
-    high: NDArray[np.float64]  # (c, B) largest
-    histogram: NDArray[np.int64]  # (levels,) how many values lie on each integer
+class _Seen:
+    low: NDArray[Any]  # smallest integer of every cell
+    high: NDArray[Any]  # largest
+    square: NDArray[np.float64]  # sum of (integer - zero)**2
 
 
-def _count(codes: NDArray[Any], zero: NDArray[np.float64], weight: QuantizedWeight) -> _Counted:
-    zero = np.where(np.isfinite(zero), zero, 0)[..., None].astype(np.float32)
-    steps = codes.astype(np.float32)
-    steps -= zero
-    square = np.einsum("cbv,cbv->cb", steps, steps).astype(np.float64)
-    low, high = steps.min(axis=2).astype(np.float64), steps.max(axis=2).astype(np.float64)
-    levels = weight.high - weight.low + 1
-    if levels > _MOST_LEVELS:
-        return _Counted(square, low, high, np.zeros(1, dtype=np.int64))
-    varied = (high > low)[..., None] | (weight.scale.size == 1)
-    at_end = (zero <= weight.low) | (zero >= weight.high)
-    if at_end.any() or not varied.all():
-        codes = codes[varied & ((steps != 0) | ~at_end)]  # zeros, real or filled up, lie on an end and were not cut off
-    places = np.clip(codes.reshape(-1), weight.low, weight.high).astype(np.intp)
-    return _Counted(square, low, high, np.bincount(places - weight.low, minlength=levels))
+def _counted(cells: _Cells) -> _Seen:
+    shape = cells.scale.shape
+    low = np.full(shape, np.iinfo(cells.codes.dtype).max, dtype=cells.codes.dtype)
+    high = np.full(shape, np.iinfo(cells.codes.dtype).min, dtype=cells.codes.dtype)
+    square = np.zeros(shape)
+    letters = ascii_letters[: len(shape)]
+    kept = "".join(letter for place, letter in enumerate(letters) if place not in cells.over)
+    for part, codes in cells.pieces():
+        np.minimum(low[part], codes.min(axis=cells.over, keepdims=True), out=low[part])
+        np.maximum(high[part], codes.max(axis=cells.over, keepdims=True), out=high[part])
+        steps = codes.astype(np.float32)
+        steps -= cells.zero[part].astype(np.float32)
+        square[part] += np.einsum(f"{letters},{letters}->{kept}", steps, steps).reshape(square[part].shape)
+    return _Seen(low, high, square)
 
 
-def _ends(histogram: NDArray[np.int64]) -> tuple[int, int]:
-    """Return how many values lie on the two outermost integers in use, and on the two beside them."""
-    used = np.flatnonzero(histogram)
-    if not used.size or used[-1] - used[0] < _FEWEST_IN_USE - 1:
+def _ends(cells: _Cells, seen: _Seen, varied: NDArray[np.bool_]) -> tuple[int, int]:
+    """Return how many values lie on the two outermost integers in use, and on the two beside them.
+
+    Cells of one integer are left out, and on the ends what stands for 0: zeros, real or filled up, were not cut off.
+    """
+    first, last = int(seen.low.min()), int(seen.high.max())
+    if last - first < _FEWEST_IN_USE - 1:
         return 0, 0
-    first, last = used[0], used[-1]
-    return int(histogram[first] + histogram[last]), int(histogram[first + 1] + histogram[last - 1])
+    ends = sum(_on(cells, end, varied & (cells.zero != end)) for end in (first, last))
+    return ends, sum(_on(cells, beside, varied) for beside in (first + 1, last - 1))
 
 
-def _reach(extent: NDArray[np.float64], blocks: _Blocks, weight: QuantizedWeight) -> NDArray[np.float64]:
-    if blocks.shared:
-        extent = extent.max(keepdims=True)
-    zero = np.where(np.isfinite(blocks.zero), blocks.zero, 0)[: len(extent)]
+def _on(cells: _Cells, integer: int, counts: NDArray[np.bool_]) -> int:
+    """Return how many values lie on an integer, in the cells that count."""
+    if counts.all():
+        return sum(int(np.count_nonzero(codes == integer)) for _, codes in cells.pieces())
+    return sum(int(np.count_nonzero((codes == integer) & counts[part])) for part, codes in cells.pieces())
+
+
+def _reach(
+    extent: NDArray[np.float64] | np.float64, zero: NDArray[np.float64] | np.float64, weight: QuantizedWeight
+) -> NDArray[np.float64]:
     room = np.maximum(np.abs(weight.high - zero), np.abs(weight.low - zero))
-    reach: NDArray[np.float64] = (extent / room)[extent > 0]
-    return reach
+    reach: NDArray[np.float64] = np.atleast_1d(extent / room)
+    return reach[reach > 0]
 
 
 def _zero_faults(zero: NDArray[np.float64], weight: QuantizedWeight) -> int:
-    return int((~((zero >= weight.low) & (zero <= weight.high))).sum())  # negated, so that NaN is one
+    return int(np.sum(~((zero >= weight.low) & (zero <= weight.high))))  # negated, so that NaN is one
 
 
 def _is_symmetric(weight: QuantizedWeight) -> bool:

@@ -117,9 +117,11 @@ def unpacked(packed: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
     """Return the 2- or 4-bit numbers in `packed`, lowest bits first, along the last axis; 8 bits as they are."""
     if bits == 8:
         return packed
-    shifts = np.arange(0, 8, bits, dtype=np.uint8)
-    parts = (packed[..., None] >> shifts) & np.uint8((1 << bits) - 1)
-    return np.asarray(parts.reshape(*packed.shape[:-1], -1), dtype=np.uint8)
+    parts = np.empty((*packed.shape, 8 // bits), dtype=np.uint8)
+    for place in range(8 // bits):  # one shift at a time runs along the array, not along the few parts of a byte
+        np.right_shift(packed, place * bits, out=parts[..., place])
+    parts &= (1 << bits) - 1
+    return parts.reshape(*packed.shape[:-1], -1)
 
 
 def _dtype(element: ElementType) -> np.dtype[Any]:
