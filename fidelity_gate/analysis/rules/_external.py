@@ -31,7 +31,7 @@ def by_location(subject: Subject) -> Mapping[str, list[GraphConstant]]:
 def place_problem(folder: Path, location: str) -> str:
     """Return why a place may not be read: it is not a regular file of its own within the folder; "" where it may be."""
     parts = PurePosixPath(location).parts
-    if not location or "\0" in location:
+    if not parts or "\0" in location:
         return "no possible file name"
     if PurePosixPath(location).is_absolute() or PureWindowsPath(location).drive or location.startswith("\\"):
         return "an absolute path"
@@ -43,9 +43,9 @@ def place_problem(folder: Path, location: str) -> str:
 def range_problem(folder: Path, constant: GraphConstant) -> str:
     """Return why a constant cannot be what its file holds there: the range is not its size, or not in the file."""
     external = constant.external
-    if external is None:
+    element = next((kind for kind in element_types().values() if kind.name == constant.dtype), None)
+    if external is None or element is None:
         return ""
-    element = next(kind for kind in element_types().values() if kind.name == constant.dtype)
     expected = stored_size(element, math.prod(constant.shape))
     length = expected if external.length is None else external.length
     if external.offset < 0 or length != expected:
@@ -67,8 +67,8 @@ def checksum_problem(folder: Path, constant: GraphConstant) -> str:
 
 
 def _walk(folder: Path, parts: tuple[str, ...]) -> str:
-    at = folder
     try:
+        at, mode = folder, folder.lstat()  # the folder itself may be a link: the user named it
         for part in parts:
             at /= part
             mode = at.lstat()

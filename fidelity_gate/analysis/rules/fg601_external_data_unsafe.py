@@ -40,7 +40,7 @@ class ExternalDataUnsafe:
     needs: ClassVar[tuple[Need, ...]] = (Need.GRAPH,)
 
     def check(self, subject: Subject) -> Iterator[Found]:
-        """Yield one finding for every location, and one for every tensor that does not fit its file."""
+        """Yield one finding for every location and way in which it is wrong."""
         folder = Path(subject.facts.path).parent
         for location, constants in by_location(subject).items():
             problem = place_problem(folder, location)
@@ -48,10 +48,10 @@ class ExternalDataUnsafe:
                 message = f"{counted(len(constants), 'tensor')} in '{location}', which is {problem}"
                 yield Found(_place(constants[0], location), message, (("tensors", len(constants)),))
                 continue
-            for constant in constants:
-                problem = range_problem(folder, constant)
-                if problem:
-                    yield Found(_place(constant, location), problem)
+            wrong = [(constant, problem) for constant in constants if (problem := range_problem(folder, constant))]
+            if wrong:
+                more = f", and so for {counted(len(wrong) - 1, 'more tensor')}" if len(wrong) > 1 else ""
+                yield Found(_place(wrong[0][0], location), f"{wrong[0][1]}{more}", (("tensors", len(wrong)),))
             yield from self._pinned(folder, location, constants)
 
     def _pinned(self, folder: Path, location: str, constants: list[GraphConstant]) -> Iterator[Found]:
