@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fidelity_gate.errors import ModelRefused, UnsafeContent
+from fidelity_gate.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -133,7 +134,7 @@ def _refuse_names(names: Iterable[str | bytes], where: str) -> None:
             raise ModelRefused("holds a name that is not UTF-8", where=where)
         if not name.isprintable() or len(name) > LONGEST_NAME:
             what = f"is a name that cannot be shown (control characters, or over {LONGEST_NAME:,} characters)"
-            raise ModelRefused(what, where=where, field=name)
+            raise ModelRefused(what, where=where, field=printable(name, 40))
 
 
 def _refuse_twice(names: Iterable[str], what: str, where: str) -> None:

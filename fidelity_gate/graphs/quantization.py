@@ -127,9 +127,8 @@ def quantized(content: Content, scheme: Scheme, layout: Layout, contents: Mappin
 
 def dense(weight: QuantizedWeight, layout: Layout) -> NDArray[np.float32]:
     """Return the values in the logical shape."""
-    values = (weight.integers - weight.zero) * weight.scale
     with np.errstate(over="ignore", invalid="ignore"):
-        narrow = values.astype(np.float32)
+        narrow = ((weight.integers - weight.zero) * weight.scale).astype(np.float32)
     if layout.granularity is not Granularity.BLOCK or layout.axis is None:
         return narrow.reshape(layout.shape)
     axis = layout.axis

@@ -106,7 +106,7 @@ class _Reader:
             inputs=inputs,
             outputs=outputs,
             constants={name: content.constant for name, content in contents.items()},
-            values=self.values(graph.value_info, contents) | {value.name: value for value in (*inputs, *outputs)},
+            values=self.values(graph.value_info, (*inputs, *outputs), contents),
             opsets={"" if item.domain in _STANDARD else item.domain: item.version for item in model.opset_import},
             ir_version=model.ir_version,
             producer=f"{text_of(model.producer_name)} {text_of(model.producer_version)}".strip(),
@@ -116,16 +116,22 @@ class _Reader:
         )
         return OnnxFile(step, contents, self.light.skeleton)
 
-    def values(self, declared: Any, contents: Mapping[str, Content]) -> dict[str, GraphValue]:  # noqa: ANN401
-        """Return what the file says of values within the graph."""
+    def values(
+        self,
+        declared: Any,  # noqa: ANN401
+        interface: tuple[GraphValue, ...],
+        contents: Mapping[str, Content],
+    ) -> dict[str, GraphValue]:
+        """Return what the file says of its values; for inputs and outputs their own word counts."""
         found: dict[str, GraphValue] = {}
         for item in declared:
             value = value_of(item, self.where)
-            if found.get(value.name, value) != value:
+            if found.setdefault(value.name, value) != value:
                 raise ModelRefused("is described twice, differently", where=self.where, field=value.name)
-            if value.name not in contents:
+        for value in interface:
+            if value.shape is not None or value.name not in found:
                 found[value.name] = value
-        return found
+        return {name: value for name, value in found.items() if name not in contents}
 
     def node(self, index: int, node: Any) -> GraphNode:  # noqa: ANN401
         inside = list(bodies(node))

@@ -49,15 +49,25 @@ def _replaced(node: Any, constants: Mapping[str, GraphConstant], inputs: list[An
         return []
     if node.op_type in _SHAPED_AS_INPUT:
         return [helper.make_node("Identity", [node.input[0]], [node.output[0]])]
-    if node.op_type in _PACKED:
-        rows, columns = _int(node, "N"), _int(node, "K")
-        inputs.append(helper.make_tensor_value_info(name, _FLOAT32, (columns, rows)))
+    right = _right(node, constants)
+    if right:
+        inputs.append(helper.make_tensor_value_info(name, _FLOAT32, right))
         return [helper.make_node("MatMul", [node.input[0], name], [node.output[0]])]
     if node.op_type == "QuantizeLinear":
         zero = constants.get(node.input[2]) if len(node.input) > 2 else None
         code = _code(zero.dtype) if zero else _int(node, "output_dtype", _UINT8)
         return [helper.make_node("Cast", [node.input[0]], [node.output[0]], to=code)]
     return _BUILDERS[node.op_type](node, name) if node.op_type in _BUILDERS else []
+
+
+def _right(node: Any, constants: Mapping[str, GraphConstant]) -> tuple[int, ...]:  # noqa: ANN401
+    """Return the shape that a product's right operand stands for; nothing where the operand can stand for itself."""
+    if node.op_type in _PACKED:
+        return (_int(node, "K"), _int(node, "N"))
+    if node.op_type == "FusedMatMul" and _int(node, "transB") and not _int(node, "transA"):
+        known = constants.get(node.input[1])
+        return (*known.shape[:-2], *reversed(known.shape[-2:])) if known else ()
+    return ()
 
 
 def _pair(op: str, right: int) -> Callable[[Any, str], list[Any]]:
