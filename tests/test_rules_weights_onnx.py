@@ -185,6 +185,15 @@ def test_four_bit_integers_that_take_a_byte_each_are_no_four_bits(tmp_path):
     assert not found(graph(tmp_path, nodes, constants, claims=("int4",)), "FG101", "FG207")
 
 
+def test_weights_in_another_file_are_said_to_be_unseen_and_what_the_graph_tells_is_still_told(tmp_path):
+    nodes, constants = dequantized(weights(WIDTH, WIDTH))
+    plain = graph(tmp_path, nodes, constants)
+    assert "FG203" not in codes_of(plain)
+    onnx.save(onnx.load(plain.facts.path), tmp_path / "far.onnx", save_as_external_data=True, size_threshold=0)
+    far = subject(tmp_path / "far.onnx", claims=("int8",))
+    assert codes_of(far) == {"FG201", "FG211"}
+
+
 # ---------------------------------------------------------------- onnxruntime's quantizers
 
 

@@ -22,6 +22,7 @@ TABLE = {
     "FG208": f"{_HERE}.fg208_rows_shorter_than_a_block:RowsShorterThanABlock",
     "FG209": f"{_HERE}.fg209_lost_in_rounding:LostInRounding",
     "FG210": f"{_HERE}.fg210_coarse_rounding:CoarseRounding",
+    "FG211": f"{_HERE}.fg211_scales_out_of_sight:ScalesOutOfSight",
     "FG301": f"{_HERE}.fg301_qdq_on_carry:QdqOnCarry",
     "FG302": f"{_HERE}.fg302_carry_precision:CarryPrecision",
     "FG303": f"{_HERE}.fg303_reduced_precision_norm:ReducedPrecisionNorm",

@@ -23,9 +23,22 @@ def matrices(subject: Subject, *roles: Role) -> list[TensorFact]:
 
 
 def grids(subject: Subject, *roles: Role) -> Iterator[tuple[TensorFact, Grid]]:
-    """Yield the quantized tensors of these roles with what their integers and scales come to."""
+    """Yield the quantized tensors of these roles with what their integers and scales come to.
+
+    Those whose bytes lie in another file are left to FG211, which says that nobody looked at them.
+    """
     for tensor in subject.facts.tensors:
-        if tensor.role in roles and tensor.granularity is not Granularity.NONE:
+        if (
+            tensor.role in roles
+            and tensor.granularity is not Granularity.NONE
+            and not is_elsewhere(subject, tensor.name)
+        ):
             grid = subject.grid(tensor.name)
             if grid is not None:
                 yield tensor, grid
+
+
+def is_elsewhere(subject: Subject, name: str) -> bool:
+    """Return whether the bytes of a constant lie in another file, which lint does not read."""
+    constant = subject.graph.constants.get(name) if subject.graph else None
+    return constant is not None and constant.external is not None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from fidelity_gate.analysis.rules._common import NARROW_BITS, tensor_place
-from fidelity_gate.analysis.rules._matrices import EVERY_ROLE, matrices
+from fidelity_gate.analysis.rules._matrices import EVERY_ROLE, is_elsewhere, matrices
 from fidelity_gate.records import Found, Granularity, Need, Severity
 from fidelity_gate.units import format_value
 
@@ -53,7 +53,7 @@ class FloatCopyKept:
 
     def check(self, subject: Subject) -> Iterator[Found]:
         """Yield one finding a float copy."""
-        every = matrices(subject, *EVERY_ROLE)
+        every = [tensor for tensor in matrices(subject, *EVERY_ROLE) if not is_elsewhere(subject, tensor.name)]
         narrow: dict[tuple[int, ...], list[TensorFact]] = defaultdict(list)
         for tensor in every:
             if tensor.granularity is not Granularity.NONE:

@@ -36,7 +36,7 @@ class BadScale:
     Denormal is below 1.2e-38, the smallest normal float32. A scale of zero under integers that are all the same is
     fine: so onnxruntime and bitsandbytes store a block of zeros. So are negative scales of MatMulNBits, whose
     symmetric quantizer gives the scale the sign of the block's largest weight. Our own artifacts refuse bad scales
-    when they are opened, so the finding is one of ONNX files.
+    when they are opened, so the finding is one of ONNX files. Scales that lie in another file are not looked at.
     """
 
     code: ClassVar[str] = "FG204"
@@ -79,7 +79,8 @@ def _activation_scales(graph: StepGraph, node: GraphNode) -> Iterator[str]:
     """Yield the constants that scale what is no constant itself: the grids of weights have their own."""
     for scaled, place in _SCALES.get(node.op, ()) if not node.domain else ():
         name = node.inputs[place] if place < len(node.inputs) else ""
-        if name in graph.constants and (scaled < 0 or node.inputs[scaled] not in graph.constants):
+        known = graph.constants.get(name)
+        if known is not None and known.external is None and (scaled < 0 or node.inputs[scaled] not in graph.constants):
             yield name
 
 
