@@ -49,6 +49,7 @@ def explained(name: str) -> str:
         _wrapped(f"How to mend it: {rule.fix}"),
         f"Needs: {needs}",
         _options(rule),
+        _examples(rule),
     ]
     return "\n\n".join(part for part in parts if part)
 
@@ -65,6 +66,13 @@ def _options(rule: LintRule) -> str:
     head = f"Options, with their defaults (lint: {{options: {{{rule.code}: {{{first.name}: {first.default}}}}}}}):"
     rows = [(f"  {option.name}", str(option.default), option.told) for option in options]
     return f"{head}\n{columns(rows)}"
+
+
+def _examples(rule: LintRule) -> str:
+    """Return where a checkout has files that fail and pass; rules of other packages have their own."""
+    if not type(rule).__module__.startswith("fidelity_gate."):
+        return ""
+    return f"Examples that fail and pass: tests/lint_examples/{rule.code.lower()}.py (page: docs/lint/{rule.code}.md)"
 
 
 def _found(name: str) -> LintRule:
