@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
 ROW_DIGEST_CHARACTERS = 32
 
 
-def row_digests(inputs: NDArray[np.int32]) -> tuple[str, ...]:
+def row_digests(inputs: NDArray[Any]) -> tuple[str, ...]:
     """Return one digest a row: 128 bits of the sha256 of its tokens as little-endian int32, in hexadecimal.
 
     Args:
-        inputs: (N, S) tokens. Equal rows of equal length have equal digests wherever they stand in whichever file.
+        inputs: (N, S) tokens, or (N, T, ...) frames in floating point, whose float32 bytes follow their shape. Equal
+            rows of equal shape have equal digests wherever they stand in whichever file.
     """
-    rows = np.ascontiguousarray(inputs, dtype="<i4")
-    return tuple(hashlib.sha256(row.tobytes()).hexdigest()[:ROW_DIGEST_CHARACTERS] for row in rows)
+    heading = f"frames {inputs.shape[1:]}\n".encode() if is_frames(inputs) else b""
+    return tuple(hashlib.sha256(heading + row).hexdigest()[:ROW_DIGEST_CHARACTERS] for row in row_bytes(inputs))
+
+
+def row_bytes(inputs: NDArray[Any]) -> Iterator[bytes]:
+    """Yield the little-endian bytes of every row: equal for equal values, whichever sign a zero has."""
+    framed = is_frames(inputs)
+    for row in inputs:
+        yield (np.asarray(row, "<f4") + np.float32(0)).tobytes() if framed else np.asarray(row, "<i4").tobytes()
+
+
+def is_frames(inputs: NDArray[Any]) -> bool:
+    """Return whether an array of inputs holds frames, which are floating point numbers, and not tokens."""
+    return inputs.dtype.kind == "f"

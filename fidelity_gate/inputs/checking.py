@@ -1,4 +1,4 @@
-"""Probes that may be gated on: whole, different from one another, and made of tokens the model knows."""
+"""Probes that may be gated on: whole, different from one another, and made of tokens or frames the model knows."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
-from fidelity_gate.digests import row_digests
+from fidelity_gate.digests import row_bytes, row_digests
 from fidelity_gate.errors import InputsRefused
+from fidelity_gate.inputs.frame_arrays import frame_rows
 from fidelity_gate.inputs.making import make_probes
 from fidelity_gate.inputs.tokens import token_column, token_rows
 
@@ -30,7 +31,7 @@ def check_probes(
 
     Args:
         probes: from any source, other people's plugs too.
-        vocab: how many tokens the model knows; None where it is not known.
+        vocab: how many tokens the model knows; None where it is not known, or where it takes frames.
         seq_len: how many tokens a probe of this model has; None where any number will do.
         minimum: the fewest probes that the policy takes.
         where: the file or the policy line, for errors.
@@ -39,9 +40,12 @@ def check_probes(
         InputsRefused: with the first fault, and the rows that have it.
     """
     where = where or probes.source
-    token_rows(probes.inputs, where=where)
+    if probes.frames:
+        _check_frames(probes, vocab, where)
+    else:
+        token_rows(probes.inputs, where=where)
+        _check_vocabulary(probes, vocab, where)
     _check_size(probes, seq_len, minimum, where)
-    _check_vocabulary(probes, vocab, where)
     _check_identifiers(probes, where)
     _check_variety(probes, where)
     if probes.labels is not None:
@@ -81,6 +85,19 @@ def rows_text(rows: Sequence[int]) -> str:
     return f"{'row' if len(rows) == 1 else 'rows'} {named}{more}"
 
 
+def _check_frames(probes: Probes, vocab: int | None, where: str) -> None:
+    """Refuse frames that are none, or that come with what only tokens have."""
+    if vocab is not None:
+        raise InputsRefused("probes are frames, and the model takes tokens", where=where, field="inputs")
+    if frame_rows(probes.inputs, where=where).dtype != probes.inputs.dtype:
+        what = f"holds {probes.inputs.dtype}, and frames are float32"
+        raise InputsRefused(what, where=where, field="inputs")
+    beside = {"labels": probes.labels, "grid": probes.grid, "answer": probes.answer_slice}
+    for name, value in beside.items():
+        if value is not None:
+            raise InputsRefused("speaks about tokens, and the probes are frames", where=where, field=name)
+
+
 def _check_size(probes: Probes, seq_len: int | None, minimum: int, where: str) -> None:
     length = probes.inputs.shape[1]
     if seq_len is not None and length != seq_len:
@@ -116,20 +133,20 @@ def _check_identifiers(probes: Probes, where: str) -> None:
 
 def _check_variety(probes: Probes, where: str) -> None:
     """Refuse probes that repeat one another or say nothing: a verdict on them looks better founded than it is."""
-    inputs = probes.inputs
+    inputs = probes.inputs.reshape(len(probes), -1)
     constant = np.flatnonzero((inputs == inputs[:, :1]).all(axis=1)) if inputs.shape[1] > 1 else np.empty(0, int)
     if constant.size:
-        what = f"{rows_text(constant.tolist())}: every token of a probe is the same"
+        what = f"{rows_text(constant.tolist())}: every {'value' if probes.frames else 'token'} of a probe is the same"
         raise InputsRefused(what, where=where, field="inputs")
     first: dict[tuple[bytes, int], int] = {}
-    for row, (tokens, identifier) in enumerate(zip(inputs, probes.identifiers.tolist(), strict=True)):
-        first.setdefault((tokens.tobytes(), identifier), row)
+    for row, key in enumerate(zip(row_bytes(inputs), probes.identifiers.tolist(), strict=True)):
+        first.setdefault(key, row)
     if len(first) < len(inputs):
         _refuse_repeats(probes, first, where)
 
 
 def _refuse_repeats(probes: Probes, first: dict[tuple[bytes, int], int], where: str) -> NoReturn:
-    keys = zip((tokens.tobytes() for tokens in probes.inputs), probes.identifiers.tolist(), strict=True)
+    keys = zip(row_bytes(probes.inputs), probes.identifiers.tolist(), strict=True)
     originals = [first[key] for key in keys]
     repeated = [row for row, original in enumerate(originals) if row != original]
     what = f"{rows_text(repeated)} repeat earlier probes (row {repeated[0]} is row {originals[repeated[0]]})"

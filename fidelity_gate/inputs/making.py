@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from fidelity_gate.digests import is_frames, row_bytes
 from fidelity_gate.lazy import Postponed
 from fidelity_gate.records import Probes
 
@@ -19,7 +20,7 @@ IGNORED = -100  # the usual "this cell does not count" of PyTorch's losses
 
 
 def make_probes(  # noqa: PLR0913  (the fields of one record)
-    inputs: NDArray[np.int32],
+    inputs: NDArray[Any],
     labels: NDArray[np.int32] | None,
     *,
     identifiers: NDArray[np.int32] | None = None,
@@ -31,7 +32,7 @@ def make_probes(  # noqa: PLR0913  (the fields of one record)
     """Return probes with the digest of what they hold.
 
     Args:
-        inputs: (N, S) tokens.
+        inputs: (N, S) tokens; or (N, T, ...) frames as float32, see `frame_arrays.frame_rows`.
         labels: (N, S') or None.
         identifiers: (N,) puzzle identifiers; zeros when not given.
         source: where they came from, for people.
@@ -50,20 +51,23 @@ def make_probes(  # noqa: PLR0913  (the fields of one record)
         ignore_label=ignore_label,
         grid=grid,
         answer_slice=answer_slice,
+        frames=is_frames(inputs),
     )
 
 
 def digest_of(
-    inputs: NDArray[np.int32], labels: NDArray[np.int32] | None, identifiers: NDArray[np.int32], ignore_label: int
+    inputs: NDArray[Any], labels: NDArray[np.int32] | None, identifiers: NDArray[np.int32], ignore_label: int
 ) -> str:
     """Return the sha256 of the values, whatever kind of file or generator they came from."""
     digest = hashlib.sha256()
-    parts = (("inputs", inputs), ("labels", labels), ("identifiers", identifiers))
+    parts = (("frames" if is_frames(inputs) else "inputs", inputs), ("labels", labels), ("identifiers", identifiers))
     for name, array in parts:
         shape = "none" if array is None else "x".join(map(str, array.shape))
         digest.update(f"{name} {shape}\n".encode())
         if array is not None:
-            digest.update(np.ascontiguousarray(array, "<i4").tobytes())
+            digest.update(
+                b"".join(row_bytes(array)) if is_frames(array) else np.ascontiguousarray(array, "<i4").tobytes()
+            )
     digest.update(f"ignore {ignore_label}\n".encode())
     return digest.hexdigest()
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from fidelity_gate.errors import GateError, ModelRefused
 from fidelity_gate.heavy import torch_module
+from fidelity_gate.models.feeding import refuse_frames
 from fidelity_gate.models.handoff import Handoff, Returned, Unwound
 from fidelity_gate.models.hook_options import FORWARD_OUTPUT
 from fidelity_gate.models.hook_pass import Noise, Pass
@@ -61,8 +62,10 @@ class HookedRecursion:
         The noise of `perturbation` is added to the first carry that is seen: the true initial one is the module's own.
 
         Raises:
+            InputsRefused: the probes are frames.
             ModelRefused: the forward pass fails, or makes another number of steps than `depth` says.
         """
+        refuse_frames(batch)
         this = Pass(self._plan, self._readers, batch, depth, Noise(perturbation, seed))
         threads = torch_module().get_num_threads()
         handoff = Handoff(lambda baton: self._forward(this, baton, threads), self._seed)

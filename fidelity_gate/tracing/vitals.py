@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -38,7 +38,7 @@ class Vitals:
 
     streams: tuple[str, ...]
     _known: dict[str, _Stream] = field(init=False)
-    _first_input: NDArray[np.int64] | None = field(init=False, default=None)  # (S + 1,)
+    _first_input: NDArray[Any] | None = field(init=False, default=None)  # what the first probe's run was given
 
     def __post_init__(self) -> None:
         """Start with nothing known."""
@@ -89,7 +89,7 @@ class Vitals:
         known.moved = not arrays.same_bits(side.before.state.carry[stream], side.state.carry[stream])
 
     def _watch_dependence(self, side: Side, batch: Probes) -> None:
-        given = np.column_stack((batch.inputs, batch.identifiers)).astype(np.int64)  # (B, S + 1)
+        given = _given(batch, side.step)
         if self._first_input is None:
             self._first_input = given[0]
             for stream in self.streams:
@@ -102,6 +102,13 @@ class Vitals:
             if not known.depends:
                 gaps = arrays.gap_to_row(side.state.carry[stream], known.first)
                 known.depends = bool((gaps[others] > ROUNDING).any())
+
+
+def _given(batch: Probes, steps: int) -> NDArray[Any]:
+    """Return all that the first `steps` steps of every probe were given: (B, S + 1), or (B, values of frames + 1)."""
+    if not batch.frames:
+        return np.column_stack((batch.inputs, batch.identifiers)).astype(np.int64)
+    return np.column_stack((batch.inputs[:, :steps].reshape(len(batch), -1), batch.identifiers))
 
 
 def zero_token(side: Side, first_probe: int) -> str:

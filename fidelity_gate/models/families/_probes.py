@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from fidelity_gate.errors import InputsRefused
+from fidelity_gate.models.feeding import refuse_frames
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,8 +19,9 @@ def check_tokens(batch: Probes, tokens: int) -> None:
     """Refuse probes of another length than the model takes.
 
     Raises:
-        InputsRefused: they have not `tokens` tokens.
+        InputsRefused: they have not `tokens` tokens, or are frames.
     """
+    refuse_frames(batch)
     found = int(batch.inputs.shape[1])
     if found != tokens:
         raise InputsRefused(
@@ -34,8 +36,9 @@ def check_range(batch: Probes, field: Literal["inputs", "identifiers"], rows: in
     """Refuse tokens or identifiers that a table of `rows` rows does not have.
 
     Raises:
-        InputsRefused: some value is below 0 or not below `rows`.
+        InputsRefused: some value is below 0 or not below `rows`, or the probes are frames.
     """
+    refuse_frames(batch)
     values = batch.inputs if field == "inputs" else batch.identifiers
     low, high = int(values.min()), int(values.max())
     if low < 0 or high >= rows:
