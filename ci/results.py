@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ci.results_rules import Rung, rules_section
 from fidelity_gate import gate
 from fidelity_gate.bounds import observations
 from fidelity_gate.errors import GateError
@@ -30,7 +31,7 @@ from fidelity_gate.zoo.catalog import entry, names
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from fidelity_gate.records import Measurement, MeasurementSet, Options
+    from fidelity_gate.records import Linted, Measurement, MeasurementSet, Options
     from fidelity_gate.zoo.catalog import ZooEntry
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "results.md"
@@ -85,7 +86,9 @@ COLUMNS = (
 def main() -> None:
     """Measure the models that are named, or all of them and write the page."""
     wanted = sys.argv[1:]
-    sections = [_section(entry(name)) for name in wanted or names()]
+    rungs: list[Rung] = []
+    sections = [_section(entry(name), rungs) for name in wanted or names()]
+    sections.append(rules_section(rungs))
     if wanted:
         sys.stdout.write("\n".join(sections))
         return
@@ -104,11 +107,14 @@ the float32 reference, on its 500 evaluation puzzles.
   reference's (no labels).
 * *Shipped policy* is what `policies/zoo/NAME.yaml` decides, *labels* say "may ship" when at most {MAY_LOSE:.0%} of
   exact accuracy is lost.
+* *Rules* are those that `fidelity-gate lint` complains of, with the reference at hand and no target; **bold** at error
+  severity.
 * Weight-only recipes run with dequantized float32 weights; `int8-bnb` runs real LLM.int8.
 """
 
 
-def _section(found: ZooEntry) -> str:
+def _section(found: ZooEntry, rungs: list[Rung]) -> str:
+    """Return a model's tables; adds its rungs to those of all models."""
     with tempfile.TemporaryDirectory() as folder:
         made, refused = _candidates(found, Path(folder))
         shipped = str(policy_path(f"zoo/{found.name}.yaml"))
@@ -119,6 +125,7 @@ def _section(found: ZooEntry) -> str:
         with Bar() as bar:
             measured = gate.measure(asked, gate.MeasureOptions(), bar)
         blocked = blocked_candidates(judge(replace(asked, checks=policy.checks), measured))
+    rungs += _rungs(found.name, made, measured)
     lines = [f"## {found.name}", "", found.card.summary, "", *_context(measured), "", *_table(made, measured, blocked)]
     return "\n".join([*lines, "", *_disagreements(made, measured, blocked), *(f"- {line}" for line in refused), ""])
 
@@ -146,9 +153,24 @@ def _candidates(found: ZooEntry, folder: Path) -> tuple[dict[str, Path], list[st
     return made, refused
 
 
+def _rungs(model: str, recipes: Iterable[str], measured: MeasurementSet) -> list[Rung]:
+    linted = {record.name: record.linted for record in measured.candidates}
+    return [
+        Rung(model, recipe, _labels(_id(recipe), measured) == "may ship", _fired(linted[_id(recipe)]))
+        for recipe in recipes
+    ]
+
+
+def _fired(linted: Linted | None) -> tuple[tuple[str, Severity], ...]:
+    """Return every rule that complained, once, with its severity."""
+    found = linted.findings if linted else ()
+    return tuple(sorted({(finding.code, finding.severity) for finding in found}))
+
+
 def _extra() -> list[Check]:
     """Return checks that block nothing and make the gate measure every column."""
-    asked = {(column.metric, column.options): column.aggregate for column in COLUMNS}
+    asked: dict[tuple[str, Options], Aggregate | None] = {("lint", ()): None}
+    asked |= {(column.metric, column.options): column.aggregate for column in COLUMNS}
     return [
         Check(f"column-{number}", metric, Bound(minimum=-1e30), options, aggregate, Severity.WARN)
         for number, ((metric, options), aggregate) in enumerate(asked.items())
@@ -172,13 +194,14 @@ def _context(measured: MeasurementSet) -> list[str]:
 
 
 def _table(recipes: Iterable[str], measured: MeasurementSet, blocked: frozenset[str]) -> list[str]:
-    heads = ["recipe", *(column.title for column in COLUMNS), "shipped policy", "labels"]
+    heads = ["recipe", *(column.title for column in COLUMNS), "rules", "shipped policy", "labels"]
+    told = {rung.recipe: rung.rules_text for rung in _rungs("", recipes, measured)}
     lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     for recipe in recipes:
         name = _id(recipe)
         cells = [_shown(column, _value(column, name, measured)) for column in COLUMNS]
         decision = "**blocks**" if name in blocked else "passes"
-        lines.append("| " + " | ".join([f"`{recipe}`", *cells, decision, _labels(name, measured)]) + " |")
+        lines.append("| " + " | ".join([f"`{recipe}`", *cells, told[recipe], decision, _labels(name, measured)]) + " |")
     return lines
 
 

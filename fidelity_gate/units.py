@@ -38,7 +38,7 @@ NEEDS_NAME = ("bytes", "seconds", "flop", "joules")
 
 DIGITS = 4
 _MOST_DIGITS = 17  # that many always tell two floats apart
-_EXACT = Context(prec=120)  # a float divided by 2**30 has at most 90 digits here
+_EXACT = Context(prec=1200)  # a float has up to 309 digits before the point and 1,074 behind, of which few are shown
 
 
 def format_value(value: float, unit: str, *, digits: int = DIGITS) -> str:

@@ -454,3 +454,11 @@ def test_any_name_leaves_every_report_whole(name: str) -> None:
     for reporter in REPORTERS:
         assert reporter.render(report).encode("utf-8")
     assert len(failures(JUnit().render(report))) == 11
+
+
+def test_the_json_report_starts_no_workflow_command_and_reads_back_as_it_was() -> None:
+    hostile = replace(passing(), error="##[error]::error::x")
+    text = Json().render(hostile)
+    assert "::" not in text
+    assert "##[" not in text
+    assert json_report.load(text.encode(), "r.json") == hostile

@@ -8,6 +8,7 @@ from typing import ClassVar
 from fidelity_gate import record_json
 from fidelity_gate.files import read_file
 from fidelity_gate.records import Report
+from fidelity_gate.text import quiet_json
 
 SCHEMA = "fidelity-gate/report/v1"
 LIMIT_BYTES = 128 * 2**20
@@ -21,7 +22,7 @@ class Json:
 
     def render(self, report: Report) -> str:
         """Return the record as JSON; raises Internal rather than write a number that JSON has no word for."""
-        return record_json.dump(report, SCHEMA).decode("ascii")
+        return quiet_json(record_json.dump(report, SCHEMA).decode("ascii"))
 
 
 def load(data: bytes, where: str) -> Report:

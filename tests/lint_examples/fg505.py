@@ -2,6 +2,7 @@
 
 from tests.lint_made import save_artifact, subject
 from tests.model_files import ATTENTION
+from tests.step_graphs import INT8, dynamic_product, step
 
 MATRIX = "L_level.layers.0.mlp.down_proj.weight"
 
@@ -47,3 +48,10 @@ def passing_scattered(folder):
 def passing_as_the_reference(folder):
     """The reference was pruned in the same way."""
     return _candidate(folder, _rows, reference=_rows)
+
+
+def passing_unreadable(folder):
+    """Integers whose scales come from the activations' side: nothing can be said of their values."""
+    nodes, constants = dynamic_product()
+    constants = {**constants, "w_q": INT8 * 0}
+    return step(folder, "dynamic", product=nodes, constants=constants, reference=step(folder, "reference"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fidelity_gate.analysis.rules._common import NARROW_BITS
 from fidelity_gate.records import Granularity, Role
 
 if TYPE_CHECKING:
@@ -42,3 +43,9 @@ def is_elsewhere(subject: Subject, name: str) -> bool:
     """Return whether the bytes of a constant lie in another file, which lint does not read."""
     constant = subject.graph.constants.get(name) if subject.graph else None
     return constant is not None and constant.external is not None
+
+
+def is_readable(subject: Subject, tensor: TensorFact) -> bool:
+    """Return whether the file tells a tensor's values: they lie in it, and so do the scales of integers."""
+    has_scales = tensor.bits >= NARROW_BITS or tensor.granularity is not Granularity.NONE
+    return has_scales and not is_elsewhere(subject, tensor.name)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from fidelity_gate.analysis.rules._common import tensor_place, tensors_of
+from fidelity_gate.analysis.rules._matrices import is_readable
 from fidelity_gate.records import Found, Need, Role, Severity
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class Pruned:
 
     A row counts when every value in it is zero; the share of such rows (or columns, whichever is larger) is compared
     with the reference's own share in the tensor of the same name. Very coarse scales make rows zero as well, and that
-    is the same loss.
+    is the same loss. Weights whose values the file does not tell (they, or their scales, lie elsewhere) are left out.
 
     Attributes:
         share: of zero rows or columns, beyond the reference's own, from which it is a finding.
@@ -47,9 +48,10 @@ class Pruned:
     def check(self, subject: Subject) -> Iterator[Found]:
         """Yield one finding a matrix."""
         theirs = subject.reference
-        known = {tensor.name for tensor in theirs.facts.tensors} if theirs and theirs.weights else set()
+        facts = theirs.facts.tensors if theirs and theirs.weights else ()
+        known = {tensor.name for tensor in facts if theirs and is_readable(theirs, tensor)}
         for tensor in tensors_of(subject, Role.BLOCK):
-            if len(tensor.shape) != _MATRIX or subject.weights is None:
+            if len(tensor.shape) != _MATRIX or not is_readable(subject, tensor):
                 continue
             share, axis = _zero_share(_is_zero(subject, tensor.name))
             if share < self.share:
