@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +13,7 @@ from fidelity_gate.graphs.element_types import element_type
 from fidelity_gate.graphs.wiring import Wiring, reads
 
 if TYPE_CHECKING:
-    from fidelity_gate.records import GraphNode, StatePair, StepGraph
+    from fidelity_gate.records import GraphNode, StepGraph
 
 Passes: TypeAlias = Callable[["GraphNode"], bool]
 
@@ -73,20 +74,11 @@ class Flow:
                 reached.update(output for output in node.outputs if output)
         return frozenset(reached)
 
-    def before(
-        self, names: Iterable[str], passes: Passes = lambda _: True, stops: frozenset[str] = frozenset()
-    ) -> frozenset[str]:
-        """Return every value that one of `names` depends on through nodes that pass.
-
-        Args:
-            names: where to begin; they are part of the result.
-            passes: which nodes to go through.
-            stops: values that are part of the result without what they are made of.
-        """
+    def before(self, names: Iterable[str]) -> frozenset[str]:
+        """Return every value that one of `names` depends on, themselves included."""
         reached = set(names)
         for node in reversed(self.graph.nodes):
-            wanted = reached.intersection(node.outputs) - stops
-            if wanted and passes(node):
+            if not reached.isdisjoint(node.outputs):
                 reached.update(values_read(node))
         return frozenset(reached)
 
@@ -113,17 +105,37 @@ class Flow:
             if not after.isdisjoint(values_read(node)) and not before.isdisjoint(node.outputs):
                 yield node
 
-    def update_of(self, pair: StatePair) -> frozenset[str]:
-        """Return the values that make a state's output without a product in between: its residual path and its norm.
+    @cached_property
+    def inputs_of(self) -> Mapping[str, int]:
+        """Return value -> the graph inputs that it depends on, as bits in their order; on none: left out."""
+        found = {value.name: 1 << place for place, value in enumerate(self.graph.inputs)}
+        for node in self.graph.nodes:
+            bits = _any_of(found, values_read(node))
+            if bits:
+                found.update((output, bits) for output in node.outputs if output)
+        return found
 
-        Values of other states' outputs end it: what they are made of is their own update.
+    @cached_property
+    def updates(self) -> Mapping[str, int]:
+        """Return value -> the states whose update it is part of, as bits in the states' order; in none: left out.
+
+        A state's update is whatever makes its output without a product in between: its residual path, sums and norm.
+        The outputs of other states end it: what they are made of is their own update.
         """
-        others = self.wiring.state_outputs - {pair.output}
-        stops = others | {input_of(self.wiring.maker[name], 0) for name in others if self._copies(name)}
-        return self.before({pair.output}, lambda node: node.op not in PRODUCTS, stops - {pair.output})
-
-    def _copies(self, name: str) -> bool:
-        return name in self.wiring.maker and self.wiring.maker[name].op == "Identity"
+        found = {pair.output: 1 << place for place, pair in enumerate(self.graph.states)}
+        own = dict(found)
+        for pair in self.graph.states:
+            made = self.wiring.maker.get(pair.output)
+            if made is not None and made.op == "Identity":
+                own[input_of(made, 0)] = own.get(input_of(made, 0), 0) | found[pair.output]
+        for node in reversed(self.graph.nodes):
+            bits = 0
+            for name in node.outputs:
+                bits |= found.get(name, 0) & own.get(name, -1)
+            if bits and node.op not in PRODUCTS:
+                for name in values_read(node):
+                    found[name] = found.get(name, 0) | bits
+        return found
 
     @cached_property
     def unmultiplied(self) -> frozenset[str]:
@@ -138,19 +150,37 @@ class Flow:
             return bits_of(_quantized_as(node, self.dtypes))
         return _QLINEAR_BITS if node.op.startswith("QLinear") or node.op in _ROUNDED_PRODUCTS else None
 
-    def rounded(self, pair: StatePair, bits: int) -> tuple[tuple[GraphNode, ...], tuple[GraphNode, ...]]:
-        """Return the nodes that round to so few bits within a state's update: on the state itself, and beside it.
+    def rounded(self, bits: int) -> tuple[Rounded, ...]:
+        """Return what rounds to so few bits within the update of every state, in the states' order."""
+        groups: dict[tuple[int, bool], list[GraphNode]] = defaultdict(list)  # few kinds, however many nodes
+        for node in self.graph.nodes:
+            states = _any_of(self.updates, node.outputs)
+            if states and (self.rounding_bits(node) or bits + 1) <= bits:
+                groups[states, not self.unmultiplied.isdisjoint(node.outputs)].append(node)
+        return tuple(_rounded(groups, place) for place in range(len(self.graph.states)))
 
-        The second are on what is added to it: the outputs of products, on their way to the sum.
-        """
-        update = self.update_of(pair)
-        found = [
-            node
-            for node in self.graph.nodes
-            if not update.isdisjoint(node.outputs) and (self.rounding_bits(node) or bits + 1) <= bits
-        ]
-        itself = tuple(node for node in found if not self.unmultiplied.isdisjoint(node.outputs))
-        return itself, tuple(node for node in found if node not in itself)
+
+@dataclass(frozen=True, slots=True)
+class Rounded:
+    """How often one state's update is rounded."""
+
+    state: int  # on the state itself
+    added: int  # on what is added to it: the outputs of products, on their way to the sum
+    last: GraphNode | None  # the last of them
+
+
+def _rounded(groups: Mapping[tuple[int, bool], list[GraphNode]], place: int) -> Rounded:
+    ours = [(itself, nodes) for (states, itself), nodes in groups.items() if states >> place & 1]
+    counts = [sum(len(nodes) for itself, nodes in ours if itself is wanted) for wanted in (True, False)]
+    last = max((nodes[-1] for _, nodes in ours), key=lambda node: node.index, default=None)
+    return Rounded(counts[0], counts[1], last)
+
+
+def _any_of(bits: Mapping[str, int], names: Iterable[str]) -> int:
+    found = 0
+    for name in names:
+        found |= bits.get(name, 0)
+    return found
 
 
 def values_read(node: GraphNode) -> tuple[str, ...]:

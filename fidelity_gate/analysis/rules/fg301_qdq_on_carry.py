@@ -58,11 +58,10 @@ class QdqOnCarry:
         if subject.graph is None:
             return
         flow = Flow.of(subject.graph)
-        for pair in subject.graph.states:
-            itself, added = flow.rounded(pair, self.bits)
-            if itself or added:
-                last = max((*itself, *added), key=lambda node: node.index)
-                parts = [f"{counted(len(itself), 'place')} on the way to {pair.output}"] if itself else []
-                parts += [f"{counted(len(added), 'place')} on what is added to it"] if added else []
+        for pair, found in zip(subject.graph.states, flow.rounded(self.bits), strict=True):
+            if found.last is not None:
+                parts = [f"{counted(found.state, 'place')} on the way to {pair.output}"] if found.state else []
+                parts += [f"{counted(found.added, 'place')} on what is added to it"] if found.added else []
                 message = f"{pair.input} is rounded to {self.bits} bits or fewer at {' and at '.join(parts)}"
-                yield Found(node_place(flow.wiring, last), message, (("added", len(added)), ("state", len(itself))))
+                figures = (("added", found.added), ("state", found.state))
+                yield Found(node_place(flow.wiring, found.last), message, figures)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fidelity_gate.protocols import Subject
-    from fidelity_gate.records import GraphNode, StatePair
+    from fidelity_gate.records import GraphNode
 
 # These say in `stash_type` in what they sum up; 1, the default, is float32 whatever comes in.
 _STASHING = frozenset({"GroupNormalization", "LayerNormalization", "RMSNormalization", "SimplifiedLayerNormalization"})
@@ -62,11 +62,11 @@ class ReducedPrecisionNorm:
         if norms:
             message = f"{counted(len(norms), 'norm')} of the recursive block computed in {_type(flow, norms[0])}"
             yield Found(node_place(flow.wiring, norms[0]), message, (("norms", len(norms)),))
-        for pair in subject.graph.states:
-            node = _last_sum(flow, pair)
-            if node is not None and _low(flow, node):
-                message = f"the last sum of {pair.output} is computed in {_type(flow, node)}"
-                yield Found(node_place(flow.wiring, node), message)
+        last = _last_sums(flow)
+        for place, pair in enumerate(subject.graph.states):
+            if place in last and _low(flow, last[place]):
+                message = f"the last sum of {pair.output} is computed in {_type(flow, last[place])}"
+                yield Found(node_place(flow.wiring, last[place]), message)
 
 
 def _type(flow: Flow, node: GraphNode) -> str:
@@ -94,14 +94,15 @@ def _rooted(flow: Flow) -> frozenset[str]:
     return frozenset(found)
 
 
-def _last_sum(flow: Flow, pair: StatePair) -> GraphNode | None:
-    """Return the last node that adds two activations within a state's update; an epsilon is none."""
-    update = flow.update_of(pair)
-    sums = [
-        node
-        for node in flow.graph.nodes
-        if node.op in _SUMS
-        and not update.isdisjoint(node.outputs)
-        and sum(name in flow.fed for name in node.inputs) > 1
-    ]
-    return sums[-1] if sums else None
+def _last_sums(flow: Flow) -> dict[int, GraphNode]:
+    """Return state -> the last node that adds two activations within its update; an epsilon is none."""
+    found: dict[int, GraphNode] = {}
+    waiting = (1 << len(flow.graph.states)) - 1
+    for node in reversed(flow.graph.nodes):
+        if node.op in _SUMS and sum(name in flow.fed for name in node.inputs) > 1:
+            ours = flow.updates.get(node.outputs[0] if node.outputs else "", 0) & waiting
+            waiting &= ~ours
+            while ours:
+                found[(ours & -ours).bit_length() - 1] = node
+                ours &= ours - 1
+    return found

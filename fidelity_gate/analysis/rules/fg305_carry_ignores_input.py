@@ -9,7 +9,7 @@ from fidelity_gate.analysis.rules._carry import Flow, input_of
 from fidelity_gate.records import Found, Location, LocationKind, Need, Severity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from fidelity_gate.protocols import Subject
 
@@ -43,11 +43,10 @@ class CarryIgnoresInput:
         if graph is None:
             return
         flow = Flow.of(graph)
-        direct = _direct(flow)
         states, others = flow.wiring.state_inputs, {value.name for value in graph.inputs} - flow.wiring.state_inputs
         known = {value.name: value.dtype for value in graph.outputs}
         for pair in graph.states:
-            depends = _depends(pair.output, direct, flow)
+            depends = _depends(pair.output, flow)
             if not depends or "float" not in known.get(pair.output, "float"):
                 continue
             place = Location(LocationKind.OUTPUT, pair.output, f"fed back into {pair.input}")
@@ -60,22 +59,15 @@ class CarryIgnoresInput:
                 yield Found(place, f"depends on none of {', '.join(sorted(others))}, only on states")
 
 
-def _direct(flow: Flow) -> Mapping[str, frozenset[str]]:
-    """Return state output -> the graph inputs that it depends on within one step."""
-    inputs = frozenset(value.name for value in flow.graph.inputs)
-    return {pair.output: flow.before({pair.output}) & inputs for pair in flow.graph.states}
-
-
-def _depends(output: str, direct: Mapping[str, frozenset[str]], flow: Flow) -> frozenset[str]:
+def _depends(output: str, flow: Flow) -> frozenset[str]:
     """Return the graph inputs that a state output depends on over all steps: its own, and its states' own."""
     fed_by = {pair.input: pair.output for pair in flow.graph.states}
-    reached, waiting = set(direct[output]), sorted(direct[output])
-    while waiting:
-        name = waiting.pop()
-        new = direct.get(fed_by.get(name, ""), frozenset()) - reached
-        reached |= new
-        waiting += sorted(new)
-    return frozenset(reached)
+    outputs = [fed_by.get(value.name, "") for value in flow.graph.inputs]
+    reached, looked_at = flow.inputs_of.get(output, 0), 0
+    while new := reached & ~looked_at:
+        looked_at |= new & -new
+        reached |= flow.inputs_of.get(outputs[(new & -new).bit_length() - 1], 0)
+    return frozenset(value.name for place, value in enumerate(flow.graph.inputs) if reached >> place & 1)
 
 
 def _is_copy(flow: Flow, output: str, given: str) -> bool:
