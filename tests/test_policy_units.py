@@ -196,3 +196,12 @@ def test_a_threshold_read_back_from_its_text_is_the_same(name: str, whole: int, 
     value = parse_quantity(f"{whole}.{thousandths:03d} {name}", "bytes")
     text = format_exact(value, "bytes").partition(" (")[0]
     assert parse_quantity(text, "bytes") == value
+
+
+@pytest.mark.parametrize("unit", ["bytes", "seconds", "fraction", "flop", "joules", ""])
+def test_any_two_finite_numbers_have_texts_that_compare_as_they_do(unit):
+    extremes = (5e-324, 1e-30, 0.5, 1e17, 1e300, 1.7e308)
+    for observed in extremes:
+        for limit in extremes:
+            shown, bound = format_against(observed, limit, unit)
+            assert (shown != bound) or observed == limit
