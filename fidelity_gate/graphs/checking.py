@@ -114,9 +114,11 @@ def _names(model: Any, where: str) -> Iterator[str]:  # noqa: ANN401
 
 
 def _graph_names(graph: Any, where: str) -> Iterator[str]:  # noqa: ANN401
-    for items in (graph.input, graph.output, graph.value_info, graph.initializer):
+    for item in graph.initializer:
+        yield item.name
+    for items in (graph.input, graph.output, graph.value_info):
         for item in items:
-            yield item.name
+            yield from (item.name, *(size.dim_param for size in item.type.tensor_type.shape.dim))
     for node in graph.node:
         yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
         for attribute in node.attribute:

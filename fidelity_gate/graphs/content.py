@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from fidelity_gate.graphs.wire import Light
 
 LARGEST_DIMENSION = 1 << 40
-MOST_DIMENSIONS = 64
+MOST_VALUES = 1 << 56  # numpy counts bytes in 63 bits, even those of a tensor that has none
+MOST_DIMENSIONS = 24  # numpy has 32 before version 2, and some are split here
 _TYPED = ("float_data", "int32_data", "string_data", "int64_data", "double_data", "uint64_data")
 _NUMPY_OF_TYPED = {
     "float_data": "<f4",
@@ -107,6 +108,8 @@ def refuse_shape(shape: tuple[int, ...], where: str, name: str) -> tuple[int, ..
     for size in shape:
         if not 0 <= size <= LARGEST_DIMENSION:
             raise ModelRefused(f"has a dimension of {size:,}", where=where, field=name)
+    if math.prod(size for size in shape if size) > MOST_VALUES:
+        raise ModelRefused("has a shape of more values than can be counted", where=where, field=name)
     return shape
 
 

@@ -152,7 +152,8 @@ def _packed_layout(constant: GraphConstant, scheme: Scheme) -> Layout:
     if constant.stored_bytes != rows * blocks * (block * bits // 8):
         raise ModelRefused(f"does not hold {rows}x{columns} in blocks of {block}", field=constant.name)
     granularity = Granularity.BLOCK if blocks > 1 else Granularity.CHANNEL
-    return Layout((rows, columns), bits, granularity, 1, block)
+    readable = bool(scheme.scale) and not scheme.zero_computed
+    return Layout((rows, columns), bits, granularity, 1, block, readable)
 
 
 def _packed(content: Content, scheme: Scheme, layout: Layout, contents: Mapping[str, Content]) -> QuantizedWeight:

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
     from fidelity_gate.graphs.content import Content
     from fidelity_gate.graphs.reading import OnnxFile
-    from fidelity_gate.records import GraphValue, StepGraph
+    from fidelity_gate.records import Dimension, GraphValue, StepGraph
 
 LIMITS = Limits(memory_bytes=1 << 30, seconds=20)
 _WORKER = "fidelity_gate.graphs.shapes_worker:infer"
 _LARGEST_ANSWER = 256 << 20
 
 
-def inferred(file: OnnxFile, where: str) -> StepGraph:
+def inferred(file: OnnxFile, where: str, sizes: Mapping[str, int] | None = None) -> StepGraph:
     """Return the file's graph with the types and shapes of its values filled in; what cannot be told stays unknown.
 
     Shapes are inferred only where the file leaves some out, and without the large constants, whose values no shape
@@ -31,36 +31,54 @@ def inferred(file: OnnxFile, where: str) -> StepGraph:
     Args:
         file: an ONNX file, read.
         where: its path, for errors.
+        sizes: for dimensions that the file leaves open, by their name.
 
     Raises:
         OutOfTime, OutOfMemory, WorkerDied: shape inference did, which happens to crafted graphs.
     """
-    if _covered(file.graph):
-        return file.graph
-    answer = run_limited(_WORKER, {}, limits=LIMITS, files={"skeleton.onnx": skeleton_of(file)}, where=where)
+    graph = _sized(file.graph, sizes) if sizes else file.graph
+    if all(_told(graph.values.get(name), sizes) for node in graph.nodes for name in node.outputs if name):
+        return graph
+    skeleton = skeleton_of(file, sizes)
+    answer = run_limited(_WORKER, {}, limits=LIMITS, files={"skeleton.onnx": skeleton}, where=where)
     found = answer.files.get("inferred.onnx", b"")
     if not found or len(found) > _LARGEST_ANSWER:
-        return file.graph
-    return replace(file.graph, values=_merged(file.graph, found, where))
+        return graph
+    return replace(graph, values=_merged(graph, found, where, sizes))
 
 
-def _covered(graph: StepGraph) -> bool:
-    """Return whether the file itself gives the type and the shape of all that its nodes make."""
-    values = graph.values
-    return all(
-        name in values and values[name].dtype and values[name].shape is not None
-        for node in graph.nodes
-        for name in node.outputs
-        if name
+def _told(value: GraphValue | None, sizes: Mapping[str, int] | None) -> bool:
+    """Return whether the type and the shape are known; where sizes are given, a shape is known when it is in numbers."""
+    return value is not None and bool(value.dtype) and value.shape is not None and (not sizes or value.static)
+
+
+def _sized(graph: StepGraph, sizes: Mapping[str, int]) -> StepGraph:
+    """Return the graph with these sizes wherever a declared shape names them."""
+    values = {name: replace(value, shape=_with(value.shape, sizes)) for name, value in graph.values.items()}
+    return replace(
+        graph,
+        values=values,
+        inputs=tuple(values[value.name] for value in graph.inputs),
+        outputs=tuple(values[value.name] for value in graph.outputs),
     )
 
 
-def skeleton_of(file: OnnxFile) -> bytes:
+def _with(shape: tuple[Dimension, ...] | None, sizes: Mapping[str, int]) -> tuple[Dimension, ...] | None:
+    return shape and tuple(sizes.get(size, size) if isinstance(size, str) else size for size in shape)
+
+
+def skeleton_of(file: OnnxFile, sizes: Mapping[str, int] | None = None) -> bytes:
     """Return the model with its large constants as inputs, and standard operators in place of onnxruntime's own."""
     import onnx
 
     model = onnx.ModelProto.FromString(file.skeleton)
     graph = model.graph
+    if sizes:
+        del graph.value_info[:]  # what is declared of inner values was written without the sizes
+        for item in graph.input:
+            for dimension in item.type.tensor_type.shape.dim:
+                if dimension.dim_param in sizes:
+                    dimension.dim_value = sizes[dimension.dim_param]
     large = {name for name, content in file.contents.items() if _is_large(content)}
     small = [item for item in graph.initializer if item.name not in large]
     nodes = [node for node in graph.node if node.op_type != "Constant" or node.output[0] not in large]
@@ -85,7 +103,7 @@ def _as_input(content: Content) -> Any:  # noqa: ANN401  (protobuf)
     return helper.make_tensor_value_info(content.constant.name, content.element.code, content.constant.shape)
 
 
-def _merged(graph: StepGraph, found: bytes, where: str) -> Mapping[str, GraphValue]:
+def _merged(graph: StepGraph, found: bytes, where: str, sizes: Mapping[str, int] | None) -> Mapping[str, GraphValue]:
     """Return what was declared and what was inferred; the file's own words hold where both know a shape."""
     import onnx
 
@@ -93,7 +111,6 @@ def _merged(graph: StepGraph, found: bytes, where: str) -> Mapping[str, GraphVal
     values = dict(graph.values)
     made = onnx.ModelProto.FromString(found).graph
     for item in (*made.value_info, *made.output):
-        known = values.get(item.name)
-        if item.name in names and (known is None or known.shape is None or not known.dtype):
+        if item.name in names and not _told(values.get(item.name), sizes):
             values[item.name] = value_of(item, where)
     return values

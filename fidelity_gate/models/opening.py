@@ -56,5 +56,5 @@ def _told_from_file(spec: ModelSpec) -> str:
     raise ModelRefused(
         "is in no model format that is known here",
         where=spec.path,
-        hint="a PyTorch state dict, safetensors, or an artifact of fidelity-gate compress",
+        hint="a PyTorch state dict, safetensors, an ONNX graph, or an artifact of fidelity-gate compress",
     )
