@@ -1,4 +1,4 @@
-"""The shape of every value of a step graph for one probe: worked out from its operators, else as the file declares it.
+"""The shape of every value of a step graph for one probe: worked out from its operators, else as the graph says.
 
 What is worked out counts before what is declared, because a declared shape of an inner value is a claim that no runtime
 has to hold. A leading dimension that all inputs leave open under one name is the batch, and is taken as 1.
@@ -32,8 +32,6 @@ _QUANTIZED_PAIRS: Mapping[str, tuple[int, int]] = {
     f"{MICROSOFT}.QLinearAdd": (0, 3),
     f"{MICROSOFT}.QLinearMul": (0, 3),
 }
-# onnxruntime's quantizer names what took the place of a float value so, and declares only the float value's shape.
-_QUANTIZED = "_quantized"
 # Operators that keep every value and may only say anew how they are arranged.
 _REARRANGED = frozenset(("Flatten", "Reshape", "Squeeze", "Unsqueeze"))
 
@@ -47,7 +45,7 @@ def shapes_of(graph: StepGraph) -> Mapping[str, Shape]:
     for node in graph.nodes:
         made = _made(Call(node, known.get))
         for index, name in enumerate(node.outputs):
-            declared = graph.values.get(name) or graph.values.get(name.removesuffix(_QUANTIZED))
+            declared = graph.values.get(name)
             told = _fixed(declared.shape, batch) if declared else None
             _put(known, name, _first(node, known, told, made) if index == 0 else told)
     return known

@@ -17,7 +17,8 @@ _UNARY = """
 """
 _NORMS = """
     BatchNormalization GroupNormalization Hardmax InstanceNormalization LRN LayerNormalization LogSoftmax
-    LpNormalization MeanVarianceNormalization RMSNormalization SimplifiedLayerNormalization Softmax
+    LpNormalization MeanVarianceNormalization RMSNormalization SimplifiedLayerNormalization
+    SkipSimplifiedLayerNormalization Softmax
 """
 _QUANTIZING = "DequantizeLinear DynamicQuantizeLinear QuantizeLinear"
 _SEVERAL = """
