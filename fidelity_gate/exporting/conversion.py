@@ -151,10 +151,9 @@ def _strip(model: Any) -> None:  # noqa: ANN401
 
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
-    """Keep the exporter's warnings, prints and log lines to ourselves."""
-    silence = io.StringIO()
+    """Keep the exporter's warnings, prints and log lines to ourselves; stderr stays, a progress bar is drawn there."""
     before = logging.root.manager.disable
-    with warnings.catch_warnings(), contextlib.redirect_stdout(silence), contextlib.redirect_stderr(silence):
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         logging.disable(logging.CRITICAL)
         try:

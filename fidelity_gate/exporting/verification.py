@@ -24,8 +24,8 @@ LEAST_COSINE = 0.99999  # mean over probes and tokens, of the worst step and str
 MOST_HEAD_ERROR = 1e-3  # of logits and halting logits after the first step, as a share of their largest value
 PERTURBATION = 1e-6  # of the noise floor: relative to the initial carry
 CHAOTIC = 0.99  # a model that is no nearer to itself than this says nothing about its export
-MOST_PROBES = 8  # a 5 M parameter model takes about a minute with them
-_DYNAMIC_BATCH = 4  # probes of a run of a graph that takes any number: two runs and more
+MOST_PROBES = 4  # a 5 M parameter model at 48 H-cycles takes about two minutes with them, three runs of it each
+_DYNAMIC_BATCH = 3  # probes of a run of a graph that takes any number, so that it is run with two numbers of them
 
 
 class Agreement(StrEnum):
@@ -113,9 +113,8 @@ def verify(
     depth = Depth(exported.metadata.depth.h_cycles, exported.metadata.depth.l_cycles, steps)
     recursion, loop = model.load(RunSpec()), HostLoop(exported)
     graph, floor = Closeness(steps), Closeness(steps)
-    size = _rows_of_a_run(loop, len(probes))
     with arrays.quiet(threads=1):
-        for rows, real in _batches(probes, size):
+        for rows, real in _batches(probes, loop):
             plain = recursion.run(rows, depth)
             shaken = recursion.run(rows, depth, perturbation=PERTURBATION)
             for step, states in enumerate(zip(plain, shaken, loop.run(rows, steps), strict=True), start=1):
@@ -141,11 +140,13 @@ def _rows_of_a_run(loop: HostLoop, count: int) -> int:
     return loop.batch or min(count, _DYNAMIC_BATCH)
 
 
-def _batches(probes: Probes, size: int) -> Iterator[tuple[Probes, int]]:
-    """Yield runs of `size` probes, and how many of them count: the last is filled up with earlier ones."""
+def _batches(probes: Probes, loop: HostLoop) -> Iterator[tuple[Probes, int]]:
+    """Yield the probes of every run, and how many of them count: a fixed number is filled up with earlier ones."""
+    size = _rows_of_a_run(loop, len(probes))
     for first in range(0, len(probes), size):
         real = min(size, len(probes) - first)
-        yield _picked(probes, [(first + place) % len(probes) for place in range(size)]), real
+        taken = loop.batch or real
+        yield _picked(probes, [(first + place) % len(probes) for place in range(taken)]), real
 
 
 def _picked(probes: Probes, rows: list[int]) -> Probes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -128,7 +129,10 @@ def _decoded(text: str, where: str, key: str) -> NDArray[np.float32]:
         if told["dtype"] != "float32":
             raise ModelRefused("must be of dtype float32", where=where, field=key)
         data = base64.b64decode(told["base64"], validate=True)
-        values = np.frombuffer(data, _LITTLE_FLOAT).reshape([int(size) for size in told["shape"]])
+        sizes = [operator.index(size) for size in told["shape"]]
+        if min(sizes, default=0) < 0:
+            raise ModelRefused("has a size below 0", where=where, field=key, hint=hint)
+        values = np.frombuffer(data, _LITTLE_FLOAT).reshape(sizes)
     except (ValueError, TypeError, KeyError, RecursionError, binascii.Error) as error:
         raise ModelRefused("is no initial state", where=where, field=key, hint=hint) from error
     if not np.isfinite(values).all():

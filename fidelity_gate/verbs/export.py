@@ -231,7 +231,7 @@ def _closeness(found: Closeness) -> str:
 
 def _inconclusive(verified: Verification) -> str:
     graph, floor = _near_one(verified.graph.cosine), _near_one(verified.floor.cosine)
-    return f"inconclusive: torch is as far from its own run, shaken by 1e-6, ({floor}) as from the graph ({graph})"
+    return f"inconclusive: a start shaken by 1e-6 moves torch itself as far (cosine {floor}) as the graph is ({graph})"
 
 
 def _near_one(cosine: float) -> str:
