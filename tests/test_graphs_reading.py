@@ -473,3 +473,12 @@ def test_raw_bytes_of_every_type_have_as_many_values_as_their_shape(element, dat
     shape = tuple(data.draw(st.lists(st.integers(0, 4), max_size=3)))
     raw = data.draw(st.binary(min_size=(size := stored_size(element, math.prod(shape))), max_size=size))
     assert values_of(element, raw, shape).shape == shape
+
+
+def test_nodes_out_of_order_are_refused_with_the_way_to_sort_them():
+    nodes = [helper.make_node("Neg", ["b"], ["c"]), helper.make_node("Neg", ["a"], ["b"])]
+    values = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, (1, 2)) for name in ("a", "c")]
+    model = helper.make_model(helper.make_graph(nodes, "g", values[:1], values[1:]))
+    with pytest.raises(ModelRefused) as caught:
+        read_graph(model.SerializeToString(), "x.onnx")
+    assert "topological_sort" in caught.value.hint

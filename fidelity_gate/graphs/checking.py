@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 LONGEST_NAME = 1000
 MOST_INPUTS = 1000  # and outputs
+# What onnxruntime sorts when it loads a file and the ONNX specification forbids; its float16 converter writes it.
+OUT_OF_ORDER = "its nodes are out of order: onnxruntime.transformers.onnx_model.OnnxModel(m).topological_sort()"
 _INITIALIZERS_ARE_INPUTS_BEFORE = 4  # IR version: until then every initializer had to be an input too
 _GRAPH, _GRAPHS = 5, 10  # AttributeProto.type
 
@@ -55,16 +57,24 @@ def refuse_body(graph: Any, around: tuple[set[str], ...], where: str) -> None:  
     _refuse_twice((item.name for item in graph.input), "is an input twice", where)
     _refuse_twice((item.name for item in graph.output), "is an output twice", where)
     made = {item.name for items in (graph.initializer, graph.input) for item in items}
+    ever = {name for node in graph.node for name in node.output}
     scopes = (*around, made)
     for node in graph.node:
-        _refuse_unmade((name for name in node.input if name), scopes, f"{node.op_type} '{node.name}'", where)
+        missing = _unmade((name for name in node.input if name), scopes)
+        if missing:
+            what = f"is read by {node.op_type} '{node.name}', and nothing makes it before"
+            raise ModelRefused(what, where=where, field=missing, hint=OUT_OF_ORDER if missing in ever else "")
         for body in bodies(node):
             refuse_body(body, scopes, where)
         for name in node.output:
             if name and name in made:
                 raise ModelRefused("is made twice", where=where, field=name)
             made.add(name)
-    _refuse_unmade((item.name for item in graph.output), scopes, "the outputs of its graph", where)
+    missing = _unmade((item.name for item in graph.output), scopes)
+    if missing:
+        raise ModelRefused(
+            "is read by the outputs of its graph, and nothing makes it before", where=where, field=missing
+        )
 
 
 def captured(graph: Any) -> set[str]:  # noqa: ANN401
@@ -87,10 +97,9 @@ def bodies(node: Any) -> Iterator[Any]:  # noqa: ANN401
             yield from attribute.graphs
 
 
-def _refuse_unmade(names: Iterable[str], scopes: tuple[set[str], ...], reader: str, where: str) -> None:
-    for name in names:
-        if not any(name in scope for scope in scopes):
-            raise ModelRefused(f"is read by {reader}, and nothing makes it before", where=where, field=name)
+def _unmade(names: Iterable[str], scopes: tuple[set[str], ...]) -> str:
+    """Return the first of these names that none of the graphs around has made so far, or ""."""
+    return next((name for name in names if not any(name in scope for scope in scopes)), "")
 
 
 def _refuse_inputs(model: Any, where: str) -> None:  # noqa: ANN401
