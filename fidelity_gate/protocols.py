@@ -114,8 +114,12 @@ class OpenedModel(Protocol):
     def stored_weights(self) -> Weights | None:
         """Return the weights for whoever wants to look at some of them; None where the format has none to show."""
 
-    def step_graph(self) -> StepGraph | None:
-        """Return the step graph that the file is; None for formats that hold tensors only."""
+    def step_graph(self, sizes: Mapping[str, int] | None = None) -> StepGraph | None:
+        """Return the step graph that the file is; None for formats that hold tensors only.
+
+        Args:
+            sizes: for dimensions that the file leaves open, by their name; their shapes are worked out with them.
+        """
 
 
 class Weights(Protocol):

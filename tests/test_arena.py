@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onnx import helper
 
-from fidelity_gate.analysis.arena import plan
+from fidelity_gate.analysis.arena import arena_of, plan
 from fidelity_gate.analysis.lifetimes import Lifetime, lifetimes
 from fidelity_gate.analysis.placement import (
     ALIGNMENT,
@@ -23,9 +24,22 @@ from fidelity_gate.analysis.placement import (
     layout_of,
 )
 from fidelity_gate.errors import NotMeasured
+from fidelity_gate.measuring.arenas import planned
+from fidelity_gate.metrics.files import SramPeak
 from fidelity_gate.models.opening import open_model
-from fidelity_gate.records import GraphConstant, GraphNode, GraphValue, ModelSpec, StatePair, StepGraph
+from fidelity_gate.records import (
+    Depth,
+    GraphConstant,
+    GraphNode,
+    GraphValue,
+    ModelRecord,
+    ModelSpec,
+    StatePair,
+    StepGraph,
+)
+from fidelity_gate.zoo.catalog import entry
 from tests.exported import MODELS, exported
+from tests.lint_made import save_onnx, value
 
 FAR = 1.05  # the most an arena may take of what is alive at once, on the graphs that models consist of
 
@@ -253,11 +267,12 @@ def test_scalars_and_empty_tensors_have_their_own_sizes():
 
 
 def test_a_named_dimension_is_given_a_value():
-    values = {"x": ("float32", ("batch", 4)), "y": ("float32", ("batch", 4))}
+    values = {"x": ("float32", ("batch", "tokens")), "y": ("float32", ("batch", "tokens"))}
     graph = step_graph([("Softmax", ["x"], ["y"])], values, ["x"], ["y"])
-    assert plan(graph, {"batch": 1}).arena_bytes == 32
-    assert plan(graph, {"batch": 8}).arena_bytes == 8 * 32
-    with pytest.raises(NotMeasured, match=r"x: has a size that is not known: batch \(.*batch=1"):
+    assert plan(graph, {"tokens": 4}).arena_bytes == 32  # a batch is 1 unless it is said
+    assert plan(graph, {"tokens": 4, "batch": 8}).arena_bytes == 8 * 32
+    assert plan(graph, {"tokens": 4}).dimensions == (("batch", 1), ("tokens", 4))
+    with pytest.raises(NotMeasured, match=r"x: has a size that is not known: tokens \(.*tokens=1"):
         plan(graph)
 
 
@@ -411,8 +426,8 @@ def test_every_value_has_a_buffer_and_is_alive_when_it_is_read(graph):
         for name in {*node.inputs, *node.outputs} - folded:
             assert where[name].first <= moment <= where[name].last
             assert where[name].size_bytes == 4 * graph.values[name].shape[0]
-    for value in graph.outputs:
-        assert where[value.name].last == len(graph.nodes)
+    for output in graph.outputs:
+        assert where[output.name].last == len(graph.nodes)
     for pair in graph.states:
         assert (where[pair.input].first, where[pair.input].last) == (-1, len(graph.nodes))
 
@@ -530,3 +545,64 @@ def test_a_large_graph_is_planned_in_the_first_order_alone():
     found = [Lifetime("b", int(size), int(at), int(at)) for size, at in zip(first % 97 * 16 + 16, first, strict=True)]
     bound = int(alive_bytes(found, 500).max())
     assert best_layout(found, bound // 2).order == "size"  # no plan is close to that
+
+
+# ---------------------------------------------------------------- as a metric
+
+
+def record_of(path):
+    opened = open_model(ModelSpec("candidate", str(path)))
+    (record,) = planned((opened,), (ModelRecord("candidate", opened.facts, Depth()),))
+    return record
+
+
+def test_the_arena_is_a_scenario_of_the_sram_peak():
+    record = record_of(exported("trm-addition"))
+    whole, apart = (SramPeak(scenario).measure(record, record) for scenario in ("arena", "arena_apart"))
+    assert whole.values == (float(record.arena.arena_bytes),)
+    assert apart.values == (float(record.arena.separate_bytes),)
+    assert record.arena.peak_node in whole.detail
+    assert f"reference {record.arena.arena_bytes:,} bytes" in whole.detail
+
+
+def test_the_detail_says_which_batch_it_means():
+    record = record_of(exported("trm-addition", batch=None))
+    assert "batch = 1" in SramPeak("arena").measure(record, record).detail
+
+
+def test_a_checkpoint_has_no_arena():
+    record = record_of(entry("trm-addition").weights)
+    with pytest.raises(NotMeasured, match="no step graph"):
+        SramPeak("arena").measure(record, record)
+
+
+def test_an_arena_that_is_not_known_says_of_which_value(tmp_path):
+    nodes = [helper.make_node("NonZero", ["x"], ["places"]), helper.make_node("Cast", ["places"], ["y"], to=1)]
+    path = save_onnx(tmp_path, "open", nodes, [value("x", [4, 4])], [value("y", [2, "found"])], checked=False)
+    record = record_of(path)
+    with pytest.raises(NotMeasured, match="places has a size that is not known"):
+        SramPeak("arena").measure(record, record)
+
+
+def reshaping(folder):
+    """Write a graph whose batch is open, and whose inner shapes follow only once it is known."""
+    shapes = {"split": np.array([-1, 2, 4], np.int64), "joined": np.array([-1, 8], np.int64)}
+    nodes = [
+        helper.make_node("Exp", ["x"], ["h"]),
+        helper.make_node("Reshape", ["h", "split"], ["parts"]),
+        helper.make_node("Softmax", ["parts"], ["shares"]),
+        helper.make_node("Reshape", ["shares", "joined"], ["flat"]),
+        helper.make_node("Softmax", ["flat"], ["y"]),
+    ]
+    ends = [value("x", ["batch", 8])], [value("y", ["batch", 8])]
+    return save_onnx(folder, "reshaping", nodes, *ends, shapes, checked=False)
+
+
+def test_shapes_are_worked_out_again_once_the_batch_is_known(tmp_path):
+    opened = open_model(ModelSpec("candidate", str(reshaping(tmp_path))))
+    assert not opened.step_graph().values["parts"].static
+    assert opened.step_graph({"batch": 3}).values["parts"].shape == (3, 2, 4)
+    assert opened.step_graph({"batch": 3}).inputs[0].shape == (3, 8)
+    one, three = arena_of(opened), arena_of(opened, {"batch": 3})
+    assert (one.arena_bytes, three.arena_bytes) == (96, 288)  # x is a state: it is kept while two others live
+    assert (one.dimensions, three.dimensions) == ((("batch", 1),), (("batch", 3),))

@@ -163,7 +163,7 @@ def test_a_step_graph_is_told_by_its_interface_operators_and_arena(capsys):
 def test_an_open_batch_is_one_unless_told(capsys):
     path = str(exported("trm-addition", batch=None))
     one, four = inspected(capsys, path), inspected(capsys, path, "--dimension", "batch=4")
-    assert (one["dimensions"], four["dimensions"]) == ({"batch": 1}, {"batch": 4})
+    assert (one["arena"]["dimensions"], four["arena"]["dimensions"]) == ({"batch": 1}, {"batch": 4})
     assert four["arena"]["state_bytes"] == 4 * one["arena"]["state_bytes"]
 
 
@@ -171,6 +171,14 @@ def test_an_open_batch_is_one_unless_told(capsys):
 def test_a_dimension_that_is_none_is_refused(capsys, pair):
     assert answer(["inspect", "x.onnx", "--dimension", pair]) == 2
     assert "is not NAME=SIZE" in capsys.readouterr().err
+
+
+def test_a_dimension_that_no_input_has_is_refused_with_those_it_has(capsys):
+    for batch, hint in ((None, "open: batch"), (1, "every size is a number already")):
+        assert answer(["inspect", str(exported("trm-addition", batch=batch)), "--dimension", "bach=1"]) == 2
+        told = capsys.readouterr().err
+        assert "no input has a dimension 'bach'" in told
+        assert hint in told
 
 
 def test_a_dimension_twice_is_refused(capsys):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fidelity_gate.analysis.graph_shapes import batch_name
 from fidelity_gate.analysis.lifetimes import lifetimes
 from fidelity_gate.analysis.placement import alive_bytes, best_layout, layout_of
 from fidelity_gate.records import Arena, Buffer
@@ -13,9 +14,27 @@ if TYPE_CHECKING:
 
     from fidelity_gate.analysis.lifetimes import Lifetime
     from fidelity_gate.analysis.placement import Layout
+    from fidelity_gate.protocols import OpenedModel
     from fidelity_gate.records import StepGraph
 
 BIGGEST = 10  # buffers that are named
+
+
+def arena_of(opened: OpenedModel, dimensions: Mapping[str, int] | None = None) -> Arena | None:
+    """Return the arena that one run of a model needs; None for one that is no step graph.
+
+    Args:
+        opened: the model.
+        dimensions: sizes for dimensions that the graph leaves open; a batch that is not among them is 1.
+
+    Raises:
+        NotMeasured: a value has no known size, or a node holds graphs of its own.
+    """
+    graph = opened.step_graph()
+    if graph is None:
+        return None
+    sizes = _sizes(graph, dimensions)
+    return plan(opened.step_graph(sizes) or graph if sizes else graph, sizes)
 
 
 def plan(graph: StepGraph, dimensions: Mapping[str, int] | None = None) -> Arena:
@@ -23,12 +42,13 @@ def plan(graph: StepGraph, dimensions: Mapping[str, int] | None = None) -> Arena
 
     Args:
         graph: with a known element type and size for every value.
-        dimensions: values of named dimensions: {"batch": 1}.
+        dimensions: values of named dimensions: {"batch": 4}; a batch that is not among them is 1.
 
     Raises:
         NotMeasured: a value has no known size, or a node holds graphs of its own.
     """
-    found = lifetimes(graph, dimensions)
+    sizes = _sizes(graph, dimensions)
+    found = lifetimes(graph, sizes)
     alive = alive_bytes(found.buffers, found.moments)
     bound, peak = int(alive.max()), int(alive.argmax()) - 1
     layout = best_layout(found.buffers, bound)
@@ -42,14 +62,20 @@ def plan(graph: StepGraph, dimensions: Mapping[str, int] | None = None) -> Arena
         biggest=_biggest(found.buffers, layout),
         order=layout.order,
         largest_first_bytes=layout_of(found.buffers).arena_bytes,
-        separate_bytes=_separate(graph, dimensions),
+        separate_bytes=_separate(graph, sizes),
         buffers=len(found.buffers),
         aliases=found.aliases,
         folded=found.folded,
+        dimensions=tuple(sorted(sizes.items())),
     )
 
 
-def _separate(graph: StepGraph, dimensions: Mapping[str, int] | None) -> int:
+def _sizes(graph: StepGraph, dimensions: Mapping[str, int] | None) -> dict[str, int]:
+    batch = batch_name(graph)
+    return ({batch: 1} if batch else {}) | dict(dimensions or {})
+
+
+def _separate(graph: StepGraph, dimensions: Mapping[str, int]) -> int:
     """Return what TensorFlow Lite Micro's own planner comes to: every value apart, the largest buffer first."""
     return layout_of(lifetimes(graph, dimensions, sharing=False).buffers).arena_bytes
 

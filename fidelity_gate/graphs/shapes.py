@@ -48,7 +48,7 @@ def inferred(file: OnnxFile, where: str, sizes: Mapping[str, int] | None = None)
 
 
 def _told(value: GraphValue | None, sizes: Mapping[str, int] | None) -> bool:
-    """Return whether the type and the shape are known; where sizes are given, a shape is known when it is in numbers."""
+    """Return whether the type and the shape are known; where sizes are given, the shape in numbers."""
     return value is not None and bool(value.dtype) and value.shape is not None and (not sizes or value.static)
 
 
@@ -58,8 +58,8 @@ def _sized(graph: StepGraph, sizes: Mapping[str, int]) -> StepGraph:
     return replace(
         graph,
         values=values,
-        inputs=tuple(values[value.name] for value in graph.inputs),
-        outputs=tuple(values[value.name] for value in graph.outputs),
+        inputs=tuple(replace(value, shape=_with(value.shape, sizes)) for value in graph.inputs),
+        outputs=tuple(replace(value, shape=_with(value.shape, sizes)) for value in graph.outputs),
     )
 
 

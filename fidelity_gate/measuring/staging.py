@@ -10,6 +10,7 @@ from fidelity_gate.analysis.footprint import footprint
 from fidelity_gate.inputs.opening import open_inputs
 from fidelity_gate.matching import targets_of
 from fidelity_gate.measuring import guards, planning
+from fidelity_gate.measuring.arenas import planned
 from fidelity_gate.measuring.costing import costed
 from fidelity_gate.models.opening import open_model
 from fidelity_gate.records import Evidence, ModelRecord, NoiseFloor
@@ -59,7 +60,7 @@ def set_up(policy: Policy, *, allow_code: bool) -> Stage:
     calibration = open_inputs(policy.calibration) if policy.calibration else None
     guards.check_calibration(facts[1:], calibration, probes)
     records = tuple(_record(spec, policy, one) for spec, one in zip(specs, facts, strict=True))
-    return Stage(policy, opened, costed(policy, opened, records, probes), probes)
+    return Stage(policy, opened, planned(opened, costed(policy, opened, records, probes)), probes)
 
 
 def run(

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from fidelity_gate.errors import NotMeasured
 from fidelity_gate.records import Direction, Evidence, Measured, Role
+from fidelity_gate.text import printable
 
 if TYPE_CHECKING:
     from fidelity_gate.records import ModelRecord
 
 COMPRESSED_BELOW_BITS = 16
+_OF_ARENA = {"arena": "arena_bytes", "arena_apart": "separate_bytes"}  # scenario -> field of an Arena
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +22,12 @@ class SramPeak:
 
     Attributes:
         scenario: "streaming": one layer at a time comes from flash; "full_load": the whole block is resident;
-            "host_compressed": as streaming, and the carries rest in INT8 between steps.
+            "host_compressed": as streaming, and the carries rest in INT8 between steps;
+            "arena": the activations and carries of one run of a step graph, planned, its weights in flash;
+            "arena_apart": the same where no value shares a buffer, as TFLite Micro plans by itself.
     """
 
-    scenario: Literal["streaming", "full_load", "host_compressed"] = "streaming"
+    scenario: Literal["streaming", "full_load", "host_compressed", "arena", "arena_apart"] = "streaming"
 
     unit: ClassVar[str] = "bytes"
     direction: ClassVar[Direction] = Direction.LOWER
@@ -33,7 +37,9 @@ class SramPeak:
     limits: ClassVar[tuple[float | None, float | None]] = (0.0, None)
 
     def measure(self, reference: ModelRecord, candidate: ModelRecord) -> Measured:
-        """Return the bytes; raises NotMeasured when the architecture is not known."""
+        """Return the bytes; raises NotMeasured when the architecture, or the size of an activation, is not known."""
+        if self.scenario in _OF_ARENA:
+            return self._arena(reference, candidate)
         if candidate.footprint is None:
             raise NotMeasured("the model's geometry is not known, so its peak memory cannot be computed")
         ours = "" if reference.footprint is None else f", reference {self._bytes(reference):,} bytes"
@@ -42,6 +48,17 @@ class SramPeak:
 
     def _bytes(self, record: ModelRecord) -> int:
         return int(getattr(record.footprint, self.scenario))
+
+    def _arena(self, reference: ModelRecord, candidate: ModelRecord) -> Measured:
+        arena = candidate.arena
+        if arena is None:
+            raise NotMeasured(candidate.arena_gap or "it is no step graph, so it has no arena")
+        sizes = "".join(f", {printable(name)} = {size}" for name, size in arena.dimensions)
+        peak = f" at {printable(arena.peak_node)}" if arena.peak_node else ""
+        told = f"{self.scenario} of one run{sizes}; {arena.lower_bound:,} bytes alive{peak}"
+        ours = getattr(reference.arena, _OF_ARENA[self.scenario], None)
+        beside = "" if ours is None else f"; reference {ours:,} bytes"
+        return Measured((float(getattr(arena, _OF_ARENA[self.scenario])),), detail=told + beside)
 
 
 @dataclass(frozen=True, slots=True)

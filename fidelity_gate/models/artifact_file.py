@@ -88,7 +88,7 @@ class OpenedArtifact:
         """Return the tensors one by one."""
         return StoredWeights({tensor.name: tensor for tensor in self.artifact.tensors})
 
-    def step_graph(self) -> StepGraph | None:
+    def step_graph(self, sizes: Mapping[str, int] | None = None) -> StepGraph | None:
         """An artifact holds tensors only."""
         return None
 

@@ -89,7 +89,7 @@ class OpenedCheckpoint:
         """Return the tensors one by one."""
         return PlainWeights(self.arrays)
 
-    def step_graph(self) -> StepGraph | None:
+    def step_graph(self, sizes: Mapping[str, int] | None = None) -> StepGraph | None:
         """A checkpoint holds tensors only."""
         return None
 

@@ -96,7 +96,7 @@ class OpenedHooked:
         """A module of the owner's own is not looked into."""
         return
 
-    def step_graph(self) -> None:
+    def step_graph(self, sizes: Mapping[str, int] | None = None) -> None:
         """A module is no graph."""
         return
 

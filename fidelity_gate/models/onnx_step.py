@@ -93,9 +93,9 @@ class OpenedOnnx:
         """Return the constants one by one."""
         return self.weights
 
-    def step_graph(self) -> StepGraph | None:
+    def step_graph(self, sizes: Mapping[str, int] | None = None) -> StepGraph | None:
         """Return the graph with every shape that can be told; inferred when first asked, in a child process."""
-        return self._graph
+        return inferred(self.file, self.facts.path, sizes) if sizes else self._graph
 
     @cached_property
     def _graph(self) -> StepGraph:

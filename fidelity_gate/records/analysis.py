@@ -36,6 +36,7 @@ class Arena:
     buffers: int = 0
     aliases: int = 0  # outputs that are another shape of an input
     folded: int = 0  # nodes on constants and sizes alone, which a converter computes beforehand
+    dimensions: Options = ()  # the sizes that open dimensions were given, sorted
 
 
 @dataclass(frozen=True, slots=True)

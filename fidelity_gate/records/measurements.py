@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from fidelity_gate.records.analysis import Compute, Linted
+from fidelity_gate.records.analysis import Arena, Compute, Linted
 from fidelity_gate.records.models import Depth, Footprint, ModelFacts, Options
 from fidelity_gate.records.policies import Direction, LintSettings, RunSpec, Target
 
@@ -88,6 +88,8 @@ class ModelRecord:
     targets: tuple[Target, ...] = ()  # those it is for: lint rules look at them
     compute: Compute | None = None  # at `depth`
     compute_gap: str = ""  # why there is no compute
+    arena: Arena | None = None  # of one run of a step graph
+    arena_gap: str = ""  # why there is no arena
     linted: Linted | None = None  # None where nothing asked for it, or nothing of the file can be looked at
 
 

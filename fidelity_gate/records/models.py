@@ -153,9 +153,7 @@ class StoredTensor:
 class QuantizedWeight:
     """The integers of a weight and what they mean: value = scale * (integers - zero)."""
 
-    integers: NDArray[
-        Any
-    ]  # an integer type; the logical shape, but an axis with a scale a block is split: blocks, values
+    integers: NDArray[Any]  # an integer type; the logical shape, an axis with a scale a block split: blocks, values
     scale: NDArray[np.float64]  # broadcasts against `integers`
     zero: NDArray[np.float64]  # as `scale`; zeros for symmetric ones
     bits: int

@@ -73,8 +73,7 @@ def _file(
     from fidelity_gate.verbs import inspect_compute, inspect_embeddings, inspect_file, inspect_graph
 
     facts, cost = opened.facts, footprint(opened.facts)
-    graph = opened.step_graph()
-    looked = None if graph is None else inspect_graph.look(graph, facts.path, dimensions)
+    looked = inspect_graph.look(opened, dimensions)
     tables = inspect_embeddings.tables_of(opened, svd_rank)
     compute = inspect_compute.file_compute(opened)
     if as_json:

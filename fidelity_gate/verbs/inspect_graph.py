@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from fidelity_gate.analysis.arena import plan
+from fidelity_gate.analysis.arena import arena_of
 from fidelity_gate.analysis.duplicates import Duplicate, duplicates
-from fidelity_gate.analysis.graph_shapes import batch_name
-from fidelity_gate.errors import NotMeasured
+from fidelity_gate.errors import NotMeasured, UsageError
 from fidelity_gate.graphs.step_metadata import step_metadata
 from fidelity_gate.graphs.wiring import Wiring
 from fidelity_gate.records import Arena, StepGraph
@@ -19,6 +18,7 @@ from fidelity_gate.verbs.columns import columns
 from fidelity_gate.verbs.inspect_file import in_bytes
 
 if TYPE_CHECKING:
+    from fidelity_gate.protocols import OpenedModel
     from fidelity_gate.records import Buffer, GraphValue
 
 MOST_OPERATORS = 12
@@ -34,26 +34,38 @@ class Looked:
 
     graph: StepGraph
     unit: str  # what one run is, as its metadata says; "" where it says nothing
-    dimensions: Mapping[str, int]  # sizes that were given to open dimensions
     arena: Arena | str  # or why there is none
     duplicates: tuple[Duplicate, ...]
 
 
-def look(graph: StepGraph, path: str, dimensions: Mapping[str, int]) -> Looked:
-    """Return what can be worked out of a graph.
+def look(opened: OpenedModel, dimensions: Mapping[str, int]) -> Looked | None:
+    """Return what can be worked out of a step graph; None for a file that is none.
 
     Args:
-        graph: of the file.
-        path: of the file, for errors.
+        opened: the file.
         dimensions: sizes for open dimensions; a batch that is not among them is 1.
+
+    Raises:
+        UsageError: no input has a dimension of that name.
     """
-    told, batch = step_metadata(graph.metadata, path), batch_name(graph)
-    sizes = ({batch: 1} if batch else {}) | dict(dimensions)
+    graph, path = opened.step_graph(), opened.facts.path
+    if graph is None:
+        return None
+    _refuse_unknown(graph, dimensions)
+    told = step_metadata(graph.metadata, path)
     try:
-        arena: Arena | str = plan(graph, sizes)
+        arena: Arena | str = arena_of(opened, dimensions) or "the file holds no graph"
     except NotMeasured as error:
         arena = f"{error.field}: {error.what}" + (f" ({error.hint})" if error.hint else "")
-    return Looked(graph, told.unit.value if told else "", sizes, arena, duplicates(graph))
+    return Looked(graph, told.unit.value if told else "", arena, duplicates(graph))
+
+
+def _refuse_unknown(graph: StepGraph, dimensions: Mapping[str, int]) -> None:
+    names = {size for value in graph.inputs for size in value.shape or () if isinstance(size, str)}
+    for name in dimensions:
+        if name not in names:
+            open_ones = f"open: {', '.join(sorted(names))}" if names else "every size is a number already"
+            raise UsageError(f"no input has a dimension '{name}'", field="--dimension", hint=open_ones)
 
 
 def graph_text(looked: Looked) -> str:
@@ -77,7 +89,7 @@ def arena_text(looked: Looked) -> str:
     if isinstance(arena, str):
         return f"arena: not known, {printable(arena)}"
     ratio = arena.arena_bytes / arena.lower_bound if arena.lower_bound else 1.0
-    sizes = "".join(f", {printable(name)} = {size}" for name, size in looked.dimensions.items())
+    sizes = "".join(f", {printable(name)} = {size}" for name, size in arena.dimensions)
     folded = [("  folded", f"{arena.folded:,} operators on constants and sizes alone")] * bool(arena.folded)
     rows = [
         (f"arena of one {looked.unit or 'run'}{sizes}", "(activations and carries; weights are not in it)"),
@@ -125,8 +137,9 @@ def graph_json(looked: Looked) -> dict[str, object]:
             "state_doubts": list(graph.state_doubts),
             "unit": looked.unit,
         },
-        "arena": {"not_known": arena} if isinstance(arena, str) else asdict(arena),
-        "dimensions": dict(looked.dimensions),
+        "arena": {"not_known": arena}
+        if isinstance(arena, str)
+        else asdict(arena) | {"dimensions": dict(arena.dimensions)},
         "duplicates": [asdict(one) | {"wasted_bytes": one.wasted_bytes} for one in looked.duplicates],
     }
 
