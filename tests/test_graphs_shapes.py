@@ -191,3 +191,17 @@ def test_text_constants_and_tensors_elsewhere_do_not_stop_inference():
     again = read_onnx(model.SerializeToString(), "step.onnx")
     assert shape(again, "m") == ("float32", ("n", 4, 5))
     assert shape(again, "t") == ("string", (2,))
+
+
+def test_open_sizes_can_be_given_and_hold_everywhere():
+    nodes = [helper.make_node("MatMul", ["h", "w"], ["m"]), helper.make_node("Neg", ["m"], ["y"])]
+    file = file_of(nodes, {"w": np.ones((8, 5), np.float32)}, outputs=("y", "w"))
+    found = inferred(file, "step.onnx", {"n": 3})
+    assert found.inputs[0].shape == (3, 4, 8)
+    assert found.values["m"].shape == found.values["y"].shape == (3, 4, 5)
+
+
+def test_given_sizes_are_put_into_what_the_file_declares():
+    nodes = [helper.make_node("Neg", ["h"], ["m"]), helper.make_node("Neg", ["m"], ["y"])]
+    declared = [value("m", ("n", 4, 8)), value("y", ("n", 4, 8))]
+    assert inferred(file_of(nodes, declared=declared), "step.onnx", {"n": 2}).values["m"].shape == (2, 4, 8)

@@ -165,9 +165,10 @@ def _packed(content: Content, scheme: Scheme, layout: Layout, contents: Mapping[
     if scale.size != rows * blocks:
         raise ModelRefused(f"has {scale.size:,} scales for {rows * blocks:,} blocks", field=name)
     zero = _packed_zero(scheme, (rows, blocks), bits, contents)
-    codes = np.array(unpacked(content.values().reshape(rows, blocks, -1), bits))
+    codes = unpacked(content.values().reshape(rows, blocks, -1), bits)
     behind = -columns % layout.block
     if behind:  # what stands there means nothing, and would be counted
+        codes = np.array(codes)  # 8 bits are a window into the file
         with np.errstate(invalid="ignore"):
             codes[:, -1, -behind:] = np.clip(np.rint(zero[:, -1:]), 0, (1 << bits) - 1)
     integers = codes if blocks > 1 else codes[:, 0, :columns]
