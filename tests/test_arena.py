@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from onnx import helper
 
 from fidelity_gate.analysis.arena import arena_of, plan
+from fidelity_gate.analysis.footprint import paper_footprint
 from fidelity_gate.analysis.lifetimes import Lifetime, lifetimes
 from fidelity_gate.analysis.placement import (
     ALIGNMENT,
@@ -29,6 +31,7 @@ from fidelity_gate.metrics.files import SramPeak
 from fidelity_gate.models.opening import open_model
 from fidelity_gate.records import (
     Depth,
+    Geometry,
     GraphConstant,
     GraphNode,
     GraphValue,
@@ -41,6 +44,7 @@ from fidelity_gate.zoo.catalog import entry
 from tests.exported import MODELS, exported
 from tests.lint_made import save_onnx, value
 
+ROOT = Path(__file__).parent.parent
 FAR = 1.05  # the most an arena may take of what is alive at once, on the graphs that models consist of
 
 
@@ -606,3 +610,17 @@ def test_shapes_are_worked_out_again_once_the_batch_is_known(tmp_path):
     one, three = arena_of(opened), arena_of(opened, {"batch": 3})
     assert (one.arena_bytes, three.arena_bytes) == (96, 288)  # x is a state: it is kept while two others live
     assert (one.dimensions, three.dimensions) == ((("batch", 1),), (("batch", 3),))
+
+
+@pytest.mark.parametrize("unit", ["h-cycle", "act-step"])
+@pytest.mark.parametrize("name", MODELS)
+def test_the_page_on_footprints_prints_what_is_planned(name, unit):
+    found = record_of(exported(name, unit=unit)).arena
+    geometry = open_model(ModelSpec("reference", str(entry(name).weights))).facts.geometry
+    cells = geometry.tokens * geometry.width
+    bare = Geometry(geometry.tokens, geometry.width, layers=0, layer_values=0, streams=geometry.streams)
+    formula = paper_footprint(bare, 4.0).streaming
+    assert formula == cells * (4 * geometry.streams + 24)
+    figures = (found.arena_bytes, found.lower_bound, found.separate_bytes, found.state_bytes, formula)
+    row = " | ".join([f"| {name}", unit, *(f"{figure:,}" for figure in figures)]) + " |"
+    assert row in (ROOT / "docs" / "footprint.md").read_text(encoding="utf-8")
