@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fidelity_gate.errors import InputsRefused
 from fidelity_gate.inputs.making import IGNORED, make_probes, square_grid
+from fidelity_gate.inputs.rows import check_first_and_count, chosen_rows, rows_named
 from fidelity_gate.inputs.tokens import token_column, token_rows
 from fidelity_gate.records import Probes
 from fidelity_gate.registry import unknown
@@ -53,10 +54,7 @@ class ArrayFile:
         """Refuse options that no file can meet."""
         if not self.path:
             raise InputsRefused("no file is named", field="path")
-        if self.first < 0:
-            raise InputsRefused("must not be negative", field="first")
-        if self.count is not None and self.count < 1:
-            raise InputsRefused("must be at least 1", field="count")
+        check_first_and_count(self.first, self.count)
         if self.grid is not None and min(self.grid) < 1:
             raise InputsRefused("has at least one row and one column", field="grid")
         self.answer_slice()
@@ -66,7 +64,7 @@ class ArrayFile:
         where = str(Path(base) / self.path)
         arrays = self.arrays(base)
         inputs = token_rows(self._pick(arrays, self.inputs, where), where=where, field=self.inputs)
-        rows = self._rows(len(inputs), where)
+        rows = chosen_rows(len(inputs), self.first, self.count, where)
         labels = self._optional(arrays, self.labels, ("labels",), where)
         identifiers = self._optional(arrays, self.identifiers, IDENTIFIER_NAMES, where)
         if labels is not None:
@@ -80,7 +78,7 @@ class ArrayFile:
             inputs[rows],
             labels,
             identifiers=identifiers,
-            source=self._source(len(inputs), rows),
+            source=rows_named(Path(self.path).name, len(inputs), rows),
             ignore_label=self.ignore_label,
             grid=self.grid or square_grid(inputs.shape[1]),
             answer_slice=self.answer_slice(),
@@ -98,17 +96,6 @@ class ArrayFile:
         if match is None or int(match[1]) >= int(match[2]):
             raise InputsRefused(f"'{self.answer[:40]}' is not a span of tokens", field="answer", hint="16:40")
         return int(match[1]), int(match[2])
-
-    def _rows(self, total: int, where: str) -> slice:
-        stop = total if self.count is None else self.first + self.count
-        if self.first >= total or stop > total:
-            wanted = f"{self.first} to {stop - 1}" if stop > self.first else f"{self.first} on"
-            raise InputsRefused(f"has {total} rows, but rows {wanted} are asked for", where=where, field="count")
-        return slice(self.first, stop)
-
-    def _source(self, total: int, rows: slice) -> str:
-        name = Path(self.path).name
-        return name if rows == slice(0, total) else f"{name}, rows {rows.start} to {rows.stop - 1}"
 
     @staticmethod
     def _pick(arrays: Mapping[str, NDArray[Any]], name: str, where: str) -> NDArray[Any]:

@@ -27,11 +27,7 @@ def frame_rows(array: NDArray[Any], *, where: str = "", field: str = "inputs") -
     if array.dtype.kind != "f":
         hint = "frames are float16, float32 or float64, scaled as the model wants them"
         raise InputsRefused(f"holds {array.dtype}, not floating point numbers", where=where, field=field, hint=hint)
-    if array.ndim < _LEAST_AXES or 0 in array.shape:
-        hint = "(probes, frames, values of a frame), a single value has an axis too"
-        raise InputsRefused(
-            f"has shape {list(array.shape)}, which holds no frames", where=where, field=field, hint=hint
-        )
+    refuse_frameless(array.shape, where=where, field=field)
     if array.size > MOST_VALUES:
         hint = f"at most {MOST_VALUES:,}"
         raise UnsafeContent(f"holds {array.size:,} values", where=where, field=field, hint=hint)
@@ -44,3 +40,10 @@ def frame_rows(array: NDArray[Any], *, where: str = "", field: str = "inputs") -
         what = f"row {int(row)}, frame {int(frame)} is not finite in float32{count}"
         raise InputsRefused(what, where=where, field=field)
     return rows
+
+
+def refuse_frameless(shape: tuple[int, ...], *, where: str = "", field: str = "inputs") -> None:
+    """Raise InputsRefused for a shape with too few axes for frames, or with an empty one."""
+    if len(shape) < _LEAST_AXES or 0 in shape:
+        hint = "(probes, frames, values of a frame), a single value has an axis too"
+        raise InputsRefused(f"has shape {list(shape)}, which holds no frames", where=where, field=field, hint=hint)

@@ -10,11 +10,12 @@ from fidelity_gate import registry
 from fidelity_gate.errors import InputsRefused, UsageError
 from fidelity_gate.inputs.checking import check_probes
 from fidelity_gate.inputs.making import digest_of
+from fidelity_gate.inputs.wav import SUFFIX, recordings
 from fidelity_gate.protocols import Inputs
 from fidelity_gate.records import InputsSpec, Options, Probes
 
 ROOM = "inputs"
-_BY_SUFFIX = {".npz": "npz", ".npy": "npz", ".safetensors": "safetensors"}
+_BY_SUFFIX = {".npz": "npz", ".npy": "npz", ".safetensors": "safetensors", ".wav": "wav"}
 _SOURCE = re.compile(r"([A-Za-z][A-Za-z0-9_-]+):(.*)", re.DOTALL)  # two letters at least: C:\ is a drive
 
 
@@ -43,8 +44,8 @@ def open_inputs(spec: InputsSpec, base: str | None = None, *, field: str = "inpu
 def from_path(text: str) -> InputsSpec:
     """Return the specification of `FILE` or `SOURCE:key=value,...`, as the command line writes it.
 
-    A file is read by its suffix (.npz, .npy, .safetensors). Beside a `..._inputs.npy` the files `..._labels.npy` and
-    `..._puzzle_identifiers.npy` of the official data sets are taken too.
+    A file is read by its suffix (.npz, .npy, .safetensors, .wav), and a folder that has .wav files as those. Beside a
+    `..._inputs.npy` the `..._labels.npy` and `..._puzzle_identifiers.npy` of the official data sets are taken too.
 
     Raises:
         UsageError: an unknown suffix, source or option, or a value of the wrong type.
@@ -52,14 +53,21 @@ def from_path(text: str) -> InputsSpec:
     match = _SOURCE.fullmatch(text)
     if match and not Path(text).exists():
         return _from_source(match[1], match[2])
-    if text in registry.table_of(ROOM):
+    suffix = _suffix_of(Path(text))
+    if not suffix and text in registry.table_of(ROOM):
         return _from_source(text, "")
-    suffix = Path(text).suffix
     if suffix not in _BY_SUFFIX:
         hint = f"{', '.join(sorted(_BY_SUFFIX))}, or a source: sudoku:count=100,seed=1"
         raise UsageError("cannot tell from its suffix what kind of file it is", where=text, field="--inputs", hint=hint)
     beside = _beside(Path(text)) if suffix == ".npy" else ()
     return InputsSpec(_BY_SUFFIX[suffix], tuple(sorted((("path", text), *beside))))
+
+
+def _suffix_of(path: Path) -> str:
+    """Return a file's suffix, and of a folder that of the recordings in it."""
+    if path.is_dir():
+        return SUFFIX if recordings(str(path)) else ""
+    return SUFFIX if path.suffix.lower() == SUFFIX else path.suffix
 
 
 def _from_source(name: str, text: str) -> InputsSpec:

@@ -36,7 +36,8 @@ def token_rows(array: NDArray[Any], *, where: str = "", field: str = "inputs") -
     """
     if array.ndim != 2:
         what = "a single value" if array.ndim == 0 else f"an array of shape {list(array.shape)}"
-        hint = "one row a probe: (probes, tokens)"
+        framed = array.ndim > 2 and array.dtype.kind == "f"
+        hint = "frames are read by use: frames" if framed else "one row a probe: (probes, tokens)"
         raise InputsRefused(f"is {what}, not a table of tokens", where=where, field=field, hint=hint)
     if array.shape[0] == 0:
         raise InputsRefused("holds no probes", where=where, field=field)
