@@ -1,4 +1,4 @@
-"""Imports torch and bitsandbytes where they are really needed, without their chatter, and says what to install."""
+"""Imports torch, onnxruntime and bitsandbytes where they are really needed, and says what to install."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HINT = "pip install 'fidelity-gate[torch]'"
+ONNX_HINT = "pip install onnxruntime"
 
 
 def torch_module() -> Any:  # noqa: ANN401  (the library; annotating it would import it)
@@ -28,6 +29,18 @@ def torch_module() -> Any:  # noqa: ANN401  (the library; annotating it would im
         return importlib.import_module("torch")
     except ImportError as error:
         raise NotMeasured("torch is not installed", hint=HINT) from error
+
+
+def onnxruntime_module(where: str = "") -> Any:  # noqa: ANN401  (the library)
+    """Return onnxruntime.
+
+    Raises:
+        NotMeasured: it is not installed.
+    """
+    try:
+        return importlib.import_module("onnxruntime")
+    except ImportError as error:
+        raise NotMeasured("onnxruntime is not installed", where=where, hint=ONNX_HINT) from error
 
 
 def bitsandbytes_module(where: str = "") -> Any:  # noqa: ANN401  (the library)

@@ -91,8 +91,9 @@ def _refuse_other_depth(spec: ModelSpec, policy: Policy, facts: ModelFacts) -> N
 
 
 def _refuse_other_family(spec: ModelSpec, reference: ModelFacts, facts: ModelFacts) -> None:
-    if reference.family and facts.family and reference.family != facts.family:
-        what = f"is a {facts.family}, and the reference is a {reference.family}"
+    ours, theirs = (one.family or one.claimed_family for one in (reference, facts))
+    if ours and theirs and ours != theirs:
+        what = f"is a {theirs}, and the reference is a {ours}"
         raise ModelRefused(what, where=facts.path, field=spec.name, hint="compare a model with its own compression")
 
 

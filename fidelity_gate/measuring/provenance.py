@@ -11,12 +11,14 @@ from fidelity_gate.matching import lint_of
 from fidelity_gate.records import Provenance
 
 if TYPE_CHECKING:
-    from fidelity_gate.records import Options, Policy, Probes
+    from fidelity_gate.records import DeviceRecord, Options, Policy, Probes
 
-LIBRARIES = ("bitsandbytes", "numpy", "safetensors", "torch")
+LIBRARIES = ("bitsandbytes", "numpy", "onnx", "onnxruntime", "safetensors", "torch")
 
 
-def provenance(policy: Policy, probes: Probes, *, linted: bool = False) -> Provenance:
+def provenance(
+    policy: Policy, probes: Probes, *, linted: bool = False, devices: tuple[DeviceRecord, ...] = ()
+) -> Provenance:
     """Return what a measurement of this policy on these probes is made with."""
     return Provenance(
         policy_name=policy.name,
@@ -28,6 +30,7 @@ def provenance(policy: Policy, probes: Probes, *, linted: bool = False) -> Prove
         libraries=_libraries(),
         machine=_machine(),
         lint=lint_of(policy) if linted else None,
+        devices=devices,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fidelity_gate.errors import ModelRefused
@@ -13,6 +14,8 @@ from fidelity_gate.graphs.reading import read_onnx
 from fidelity_gate.graphs.shapes import inferred
 from fidelity_gate.graphs.step_metadata import step_metadata
 from fidelity_gate.graphs.weights import GraphWeights
+from fidelity_gate.models.onnx_beside import read_beside
+from fidelity_gate.models.onnx_options import step_options
 from fidelity_gate.models.state import is_safetensors, is_torch
 from fidelity_gate.records import ModelFacts
 from fidelity_gate.units import format_value
@@ -26,12 +29,13 @@ if TYPE_CHECKING:
     from fidelity_gate.files import FileBytes
     from fidelity_gate.graphs.reading import OnnxFile
     from fidelity_gate.graphs.step_metadata import StepMetadata
+    from fidelity_gate.models.onnx_beside import Beside
+    from fidelity_gate.models.onnx_options import StepOptions
     from fidelity_gate.protocols import OpenedModel, Recursion, Weights
     from fidelity_gate.records import ModelSpec, RunSpec, StepGraph
 
 SUFFIX = ".onnx"
 LARGEST_FILE = 2 << 30  # what protobuf itself allows a message
-_STATE = "state."
 # The format has no mark of its own, but writers begin with the IR version, and go on with the producer, the domain, the
 # model's version, its documentation, the graph, or the opset.
 _LIKELY_START = re.compile(rb"\x08[\x03-\x40][\x12\x1a\x22\x28\x32\x3a\x42]")
@@ -39,7 +43,7 @@ _LIKELY_START = re.compile(rb"\x08[\x03-\x40][\x12\x1a\x22\x28\x32\x3a\x42]")
 
 @dataclass(frozen=True, slots=True)
 class OnnxStep:
-    """An ONNX graph of one step: state in, state out; read, never run."""
+    """An ONNX graph of one step: state in, state out, run by onnxruntime on the CPU."""
 
     def recognises(self, path: str, head: bytes) -> bool:
         """Return whether the name or the first bytes say so, and the bytes are not those of another format."""
@@ -48,25 +52,27 @@ class OnnxStep:
         return path.lower().endswith(SUFFIX) or _LIKELY_START.match(head) is not None
 
     def open(self, spec: ModelSpec) -> OpenedModel:
-        """Read, hash and understand the file; `model: {state: {INPUT: OUTPUT}}` says what is fed back into what."""
-        declared = _declared(spec)
+        """Read, hash and understand the file, and what it needs beside it; the policy's options are `StepOptions`."""
+        options = step_options(spec.options, str(spec.place) or spec.path)
         file = read_file(spec.path, limit_bytes=LARGEST_FILE, kind=ModelRefused)
-        onnx = read_onnx(file.data, spec.path, declared=declared)
+        onnx = read_onnx(file.data, spec.path, declared=options.states)
         weights = GraphWeights(onnx, spec.path)
         told = step_metadata(onnx.graph.metadata, spec.path)
+        beside = read_beside(spec.path, options, told)
         facts = ModelFacts(
             path=spec.path,
-            digest=file.digest,
-            size_bytes=file.size + sum(size for _, size in _elsewhere(onnx.graph)),
+            digest=beside.digest(file.digest),
+            size_bytes=file.size + beside.size + sum(size for _, size in _elsewhere(onnx.graph)),
             file_format="onnx",
             family="",
             architecture=(),
             depth=told.depth if told else None,
             geometry=None,  # neither layers nor their sizes can be told from operators
             tensors=weights.facts(),
-            notes=tuple(_notes(file, onnx.graph, told)),
+            notes=(*_notes(file, onnx.graph, told), *_settings(options, beside)),
+            claimed_family=told.family if told else "",
         )
-        return OpenedOnnx(facts, onnx, weights)
+        return OpenedOnnx(facts, onnx, weights, file.data, options, beside)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,14 +82,21 @@ class OpenedOnnx:
     facts: ModelFacts
     file: OnnxFile
     weights: GraphWeights
+    data: bytes  # of the file: what was hashed is what runs
+    options: StepOptions
+    beside: Beside
 
     def load(self, run: RunSpec) -> Recursion:
-        """Refuse: a graph needs a runtime."""
-        raise ModelRefused(
-            "is an ONNX graph, which cannot be stepped yet",
-            where=self.facts.path,
-            hint="inspect and lint read it; run takes checkpoints and artifacts",
-        )
+        """Return the graph ready to step, once it has run on zeros in a child process.
+
+        Raises:
+            ModelRefused: it cannot be run, or must not be; or not in the precision that `run` asks for.
+            NotMeasured: onnxruntime is not installed.
+            Undecided: the child process hit a limit, or died.
+        """
+        from fidelity_gate.models.onnx_loading import loaded
+
+        return loaded(self, run)
 
     def dense(self) -> Mapping[str, NDArray[np.float32]]:
         """Return every constant but scales dequantized; raises ModelRefused where one cannot be."""
@@ -100,21 +113,6 @@ class OpenedOnnx:
     @cached_property
     def _graph(self) -> StepGraph:
         return inferred(self.file, self.facts.path)
-
-
-def _declared(spec: ModelSpec) -> Mapping[str, str | None]:
-    """Return state input -> state output, as the policy says; None for an input that is no state."""
-    declared: dict[str, str | None] = {}
-    for key, value in spec.options:
-        where = str(spec.place) or spec.path
-        name = key.removeprefix(_STATE)
-        if name == key or not name:
-            hint = "state: {INPUT: OUTPUT}, or --model state.INPUT=OUTPUT"
-            raise ModelRefused(f"an ONNX graph has no setting '{key}'", where=where, field="model", hint=hint)
-        if not (value is None or isinstance(value, str)):
-            raise ModelRefused("must be the name of an output", where=where, field=key)
-        declared[name] = value
-    return declared
 
 
 def _elsewhere(graph: StepGraph) -> list[tuple[str, int]]:
@@ -141,3 +139,12 @@ def _notes(file: FileBytes, graph: StepGraph, told: StepMetadata | None) -> Iter
     nested = sum(node.subgraphs > 0 for node in graph.nodes)
     if nested:
         yield f"{nested} operators hold graphs of their own, which were not looked into"
+
+
+def _settings(options: StepOptions, beside: Beside) -> Iterator[str]:
+    """Yield what else decides the numbers of a run."""
+    yield f"onnxruntime rewrites it before it runs: optimization {options.optimization}"
+    if beside.embedding:
+        yield f"tokens are embedded by {Path(beside.embedding_path).name}"
+    for source in beside.tensors:
+        yield f"states start from {source}"

@@ -121,6 +121,7 @@ class ModelFacts:
     recipe: str = ""  # what the file says was done to it: a claim
     calibration_rows: tuple[str, ...] = ()  # row digests the file says it was calibrated on: a claim
     notes: tuple[str, ...] = ()  # "took the EMA weights", ...
+    claimed_family: str = ""  # of a step graph: the family that its metadata says it was exported from; a claim
 
 
 @dataclass(frozen=True, slots=True)
