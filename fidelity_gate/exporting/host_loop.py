@@ -1,88 +1,59 @@
-"""An exported step graph under onnxruntime, its state fed back by the host, as on a device; for checking exports."""
+"""An exported step graph, run as the gate runs any step graph; for checking exports before they are written."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from fidelity_gate.errors import Internal
-from fidelity_gate.exporting.plan import EMBEDDED, HEADS, IDENTIFIERS, STREAM_OUTPUTS, STREAMS, TOKENS
-from fidelity_gate.graphs.step_metadata import Unit
-from fidelity_gate.records import StepState
+from fidelity_gate.errors import Internal, ModelRefused
+from fidelity_gate.graphs.reading import read_onnx
+from fidelity_gate.models.onnx_beside import Beside
+from fidelity_gate.models.onnx_loading import Parts, assembled
+from fidelity_gate.models.onnx_options import StepOptions
+from fidelity_gate.records import Depth
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from numpy.typing import NDArray
+    from collections.abc import Iterator
 
     from fidelity_gate.exporting.step import ExportedStep
-    from fidelity_gate.records import Probes
+    from fidelity_gate.records import Probes, StepState
 
-_ERRORS_ONLY = 3
+_UNWRITTEN = "the exported graph"
 
 
 class HostLoop:
     """The loop, and the sessions it runs; one thread."""
 
     def __init__(self, exported: ExportedStep) -> None:
-        """Load the graphs.
+        """Load the graphs; they come from our own exporter, so no child process tries them out.
 
         Raises:
-            Internal: onnxruntime cannot.
+            Internal: onnxruntime refuses them.
         """
         self.metadata = exported.metadata
-        self._step = session(exported.data)
-        self._embedding = session(exported.embedding) if exported.embedding else None
-        self._inputs = {value.name: value for value in self._step.get_inputs()}
+        parts = Parts(
+            file=read_onnx(exported.data, _UNWRITTEN),
+            data=exported.data,
+            told=exported.metadata,
+            options=StepOptions(),
+            beside=Beside(embedding=exported.embedding, embedding_path=f"{_UNWRITTEN}'s embedding"),
+            where=_UNWRITTEN,
+        )
+        try:
+            self._recursion = assembled(parts, threads=1)
+        except ModelRefused as error:
+            raise Internal(f"{error.where}: {error.what}", hint="another --opset may be one that it knows") from error
 
     @property
     def batch(self) -> int:
         """Return how many probes a run takes; 0 for any number."""
-        rows = self._inputs[STREAMS[0]].shape[0]
-        return rows if isinstance(rows, int) else 0
+        return self._recursion.rows
 
     def run(self, batch: Probes, steps: int) -> Iterator[StepState]:
         """Yield the state after every ACT step.
 
         Args:
-            batch: as many probes as the graph takes.
+            batch: any number of probes.
             steps: ACT steps.
         """
         depth = self.metadata.depth
-        runs = depth.h_cycles if self.metadata.unit is Unit.H_CYCLE else 1
-        constant = self._constant(batch)
-        carry = {name: self._initial(name, len(batch)) for name in STREAMS}
-        for _ in range(steps):
-            for _ in range(runs):
-                found = self._step.run([*STREAM_OUTPUTS, *HEADS], {**constant, **carry})
-                carry = dict(zip(STREAMS, found[:2], strict=True))
-            yield StepState(carry, found[2], found[3])
-
-    def _initial(self, name: str, count: int) -> NDArray[np.float32]:
-        shape = (count, *self._inputs[name].shape[1:])
-        return np.array(np.broadcast_to(self.metadata.initial[name], shape))
-
-    def _constant(self, batch: Probes) -> Mapping[str, NDArray[Any]]:
-        """Return what every run of the step graph is given besides its state."""
-        tokens = {TOKENS: batch.inputs, IDENTIFIERS: batch.identifiers}
-        if self._embedding is None:
-            return {name: array for name, array in tokens.items() if name in self._inputs}
-        taken = {value.name for value in self._embedding.get_inputs()}
-        given = {name: array for name, array in tokens.items() if name in taken}
-        return {EMBEDDED: self._embedding.run([EMBEDDED], given)[0]}
-
-
-def session(data: bytes) -> Any:  # noqa: ANN401  (onnxruntime.InferenceSession)
-    """Return a session on one thread of the CPU; raises Internal where onnxruntime refuses the graph."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.enable_cpu_mem_arena = options.enable_mem_pattern = False
-    options.log_severity_level = _ERRORS_ONLY
-    try:
-        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's errors have no public base of their own
-        hint = "another --opset may be one that it knows"
-        raise Internal(f"onnxruntime refuses the exported graph: {error}", hint=hint) from error
+        return self._recursion.run(batch, Depth(depth.h_cycles, depth.l_cycles, steps))

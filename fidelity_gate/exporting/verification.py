@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -14,8 +14,6 @@ from fidelity_gate.exporting.plan import STREAMS
 from fidelity_gate.records import Depth, RunSpec, StepState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from fidelity_gate.exporting.step import ExportedStep
     from fidelity_gate.protocols import OpenedModel, Progress
     from fidelity_gate.records import Probes, Tensor
@@ -25,7 +23,7 @@ MOST_HEAD_ERROR = 1e-3  # of logits and halting logits after the first step, as 
 PERTURBATION = 1e-6  # of the noise floor: relative to the initial carry
 CHAOTIC = 0.99  # a model that is no nearer to itself than this says nothing about its export
 MOST_PROBES = 4  # a 5 M parameter model at 48 H-cycles takes about two minutes with them, three runs of it each
-_DYNAMIC_BATCH = 3  # probes of a run of a graph that takes any number, so that it is run with two numbers of them
+_FEWEST_TOGETHER = 3  # so that a graph that takes any number of probes is run with two numbers of them
 
 
 class Agreement(StrEnum):
@@ -114,11 +112,12 @@ def verify(
     recursion, loop = model.load(RunSpec()), HostLoop(exported)
     graph, floor = Closeness(steps), Closeness(steps)
     with arrays.quiet(threads=1):
-        for rows, real in _batches(probes, loop):
+        for first in range(0, len(probes), _together(loop)):
+            rows = probes.rows(first, first + _together(loop))
             plain = recursion.run(rows, depth)
             shaken = recursion.run(rows, depth, perturbation=PERTURBATION)
             for step, states in enumerate(zip(plain, shaken, loop.run(rows, steps), strict=True), start=1):
-                ours, other, theirs = (_cut(state, real) for state in states)
+                ours, other, theirs = map(_on_host, states)
                 graph.observe(step, ours, theirs)
                 floor.observe(step, ours, other)
                 if progress is not None:
@@ -133,26 +132,14 @@ def _distance(ours: Tensor, theirs: Tensor) -> float:
 
 def rounds(exported: ExportedStep, count: int, steps: int) -> int:
     """Return how often `verify` tells its progress."""
-    return -(count // -_rows_of_a_run(HostLoop(exported), count)) * steps
+    return -(count // -_together(HostLoop(exported))) * steps
 
 
-def _rows_of_a_run(loop: HostLoop, count: int) -> int:
-    return loop.batch or min(count, _DYNAMIC_BATCH)
+def _together(loop: HostLoop) -> int:
+    """Return how many probes are compared at a time."""
+    return max(loop.batch, _FEWEST_TOGETHER)
 
 
-def _batches(probes: Probes, loop: HostLoop) -> Iterator[tuple[Probes, int]]:
-    """Yield the probes of every run, and how many of them count: a fixed number is filled up with earlier ones."""
-    size = _rows_of_a_run(loop, len(probes))
-    for first in range(0, len(probes), size):
-        real = min(size, len(probes) - first)
-        taken = loop.batch or real
-        yield _picked(probes, [(first + place) % len(probes) for place in range(taken)]), real
-
-
-def _picked(probes: Probes, rows: list[int]) -> Probes:
-    return replace(probes, inputs=probes.inputs[rows], identifiers=probes.identifiers[rows], labels=None)
-
-
-def _cut(state: StepState, count: int) -> StepState:
-    carry = {name: arrays.host(array)[:count] for name, array in state.carry.items()}
-    return StepState(carry, arrays.host(state.logits)[:count], arrays.host(state.halt)[:count])
+def _on_host(state: StepState) -> StepState:
+    carry = {name: arrays.host(array) for name, array in state.carry.items()}
+    return StepState(carry, arrays.host(state.logits), arrays.host(state.halt))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fidelity_gate.errors import ModelRefused
@@ -17,6 +18,10 @@ from fidelity_gate.models.onnx_start import starts_of
 from fidelity_gate.models.onnx_trial import refuse_unsafe, try_bytes, try_out
 
 if TYPE_CHECKING:
+    from fidelity_gate.graphs.reading import OnnxFile
+    from fidelity_gate.graphs.step_metadata import StepMetadata
+    from fidelity_gate.models.onnx_beside import Beside
+    from fidelity_gate.models.onnx_options import StepOptions
     from fidelity_gate.models.onnx_plan import StepPlan
     from fidelity_gate.models.onnx_step import OpenedOnnx
     from fidelity_gate.records import RunSpec
@@ -25,44 +30,78 @@ _OWN = "float32"
 _TOKEN_INPUTS = ("inputs", "puzzle_identifiers")
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Parts:
+    """What a recursion is made of.
+
+    Attributes:
+        file: the graph, read.
+        data: its bytes, as they were hashed.
+        told: what its metadata says.
+        options: what the policy says.
+        beside: the files that it needs.
+        where: its path, for errors.
+    """
+
+    file: OnnxFile
+    data: bytes
+    told: StepMetadata | None
+    options: StepOptions
+    beside: Beside
+    where: str
+
+    def plan(self) -> StepPlan:
+        """Return how it is run; raises ModelRefused where it must not be, or where something is missing."""
+        refuse_unsafe(self.file.graph, self.where)
+        return plan_of(self.file.graph, self.options, self.told, self.where)
+
+
 def loaded(model: OpenedOnnx, run: RunSpec) -> OnnxRecursion:
-    """Return a step graph ready to step.
+    """Return a step graph ready to step, after it ran in a child process.
 
     Raises:
         ModelRefused: it cannot be run, or must not be; or not in the precision that `run` asks for.
         NotMeasured: onnxruntime is not installed.
         Undecided: the child process that tried it hit a limit, or died.
     """
-    where, options = model.facts.path, model.options
+    where = model.facts.path
     if run.dtype != _OWN:
         hint = f"dtype: {_OWN}, and no bf16 noise floor, for step graphs; convert the file itself to another precision"
-        raise ModelRefused(
-            f"is an ONNX graph, whose precision is its own, and {run.dtype} is asked for", where=where, hint=hint
-        )
+        what = f"is an ONNX graph, whose precision is its own, and {run.dtype} is asked for"
+        raise ModelRefused(what, where=where, hint=hint)
     onnxruntime_module(where)
     told = step_metadata(model.file.graph.metadata, where)
-    refuse_unsafe(model.file.graph, where)
-    plan = plan_of(model.file.graph, options, told, where)
-    starts = starts_of(plan, told, model.file, model.beside, where)
-    try_out(model.data, plan, options.optimization, where)
-    embedding = _embedding(model, plan, run.threads)
-    session = Session(model.data, options.optimization, run.threads, where)
+    parts = Parts(model.file, model.data, told, model.options, model.beside, where)
+    level = model.options.optimization
+    try_out(model.data, parts.plan(), level, where)
+    if model.beside.embedding:
+        refuse_unsafe(read_graph(model.beside.embedding, model.beside.embedding_path), model.beside.embedding_path)
+        try_bytes(model.beside.embedding, None, level, model.beside.embedding_path)
+    return assembled(parts, threads=run.threads)
+
+
+def assembled(parts: Parts, *, threads: int) -> OnnxRecursion:
+    """Return a step graph ready to step; nothing is tried out.
+
+    Raises:
+        ModelRefused: it cannot be run, or must not be.
+    """
+    plan = parts.plan()
+    starts = starts_of(plan, parts.told, parts.file, parts.beside, parts.where)
+    embedding = _embedding(parts, plan, threads) if parts.beside.embedding else None
+    session = Session(parts.data, parts.options.optimization, threads, parts.where)
     return OnnxRecursion(session, plan, starts, embedding)
 
 
-def _embedding(model: OpenedOnnx, plan: StepPlan, threads: int) -> Embedding | None:
-    """Return the graph that makes the input of tokens, tried out like the step graph itself."""
-    data, path, options = model.beside.embedding, model.beside.embedding_path, model.options
-    if not data:
-        return None
+def _embedding(parts: Parts, plan: StepPlan, threads: int) -> Embedding:
+    """Return the graph that makes the input of tokens."""
+    data, path = parts.beside.embedding, parts.beside.embedding_path
     graph = read_graph(data, path)
-    refuse_unsafe(graph, path)
     inputs = {value.name: value.dtype for value in graph.inputs}
     others = sorted(set(inputs) - set(_TOKEN_INPUTS))
     made = {value.name: value.dtype for value in graph.outputs}
-    if others or plan.fed.name not in made or made[plan.fed.name] not in FLOATS:
+    if others or made.get(plan.fed.name) not in FLOATS:
         what = f"makes {', '.join(sorted(made))} of {', '.join(sorted(inputs))}"
         hint = f"it has to make {plan.fed.name} of {' and '.join(_TOKEN_INPUTS)}"
         raise ModelRefused(what, where=path, field="embedding", hint=hint)
-    try_bytes(data, None, options.optimization, path)
-    return Embedding(Session(data, options.optimization, threads, path), inputs, plan.fed.name)
+    return Embedding(Session(data, parts.options.optimization, threads, path), inputs, plan.fed.name)

@@ -63,6 +63,11 @@ class OnnxRecursion:
         self._embedding = embedding
         self._heads = [name for name in (plan.logits, plan.halt) if name]
 
+    @property
+    def rows(self) -> int:
+        """Return how many probes a run takes; 0 for any number."""
+        return self._plan.rows
+
     def run(
         self, batch: Probes, depth: Depth, *, perturbation: float = 0.0, seed: int = 0
     ) -> Generator[StepState, Carry | None, None]:

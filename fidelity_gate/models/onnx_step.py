@@ -15,6 +15,7 @@ from fidelity_gate.graphs.shapes import inferred
 from fidelity_gate.graphs.step_metadata import step_metadata
 from fidelity_gate.graphs.weights import GraphWeights
 from fidelity_gate.models.onnx_beside import read_beside
+from fidelity_gate.models.onnx_geometry import geometry_of
 from fidelity_gate.models.onnx_options import step_options
 from fidelity_gate.models.state import is_safetensors, is_torch
 from fidelity_gate.records import ModelFacts
@@ -57,7 +58,7 @@ class OnnxStep:
         file = read_file(spec.path, limit_bytes=LARGEST_FILE, kind=ModelRefused)
         onnx = read_onnx(file.data, spec.path, declared=options.states)
         weights = GraphWeights(onnx, spec.path)
-        told = step_metadata(onnx.graph.metadata, spec.path)
+        tensors, told = weights.facts(), step_metadata(onnx.graph.metadata, spec.path)
         beside = read_beside(spec.path, options, told)
         facts = ModelFacts(
             path=spec.path,
@@ -67,8 +68,8 @@ class OnnxStep:
             family="",
             architecture=(),
             depth=told.depth if told else None,
-            geometry=None,  # neither layers nor their sizes can be told from operators
-            tensors=weights.facts(),
+            geometry=geometry_of(onnx.graph, tensors) if told else None,  # operators alone tell no layers
+            tensors=tensors,
             notes=(*_notes(file, onnx.graph, told), *_settings(options, beside)),
             claimed_family=told.family if told else "",
         )
