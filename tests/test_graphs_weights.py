@@ -351,6 +351,22 @@ def test_matrices_off_the_carry_path_are_heads_and_shared_ones_are_the_blocks():
     assert [len(weights.uses[name].products) for name in ("w", "u")] == [2, 1]
 
 
+def test_what_makes_the_rest_of_the_next_state_is_of_the_block():
+    nodes = [
+        matmul("encoder", "x", "e"),
+        matmul("w"),
+        helper.make_node("Add", ["y", "e"], ["h_out"]),
+        matmul("head", "h_out", "logits"),
+        matmul("beside", "x", "other"),
+    ]
+    nodes[1].output[0] = "y"
+    inputs = [value("x", (1, 4, 8)), value("h", (1, 4, 8))]
+    outputs = [value(name, (1, 4, 8)) for name in ("h_out", "logits", "other")]
+    weights, _ = of_nodes(nodes, dict.fromkeys(("encoder", "w", "head", "beside"), W), inputs=inputs, outputs=outputs)
+    roles = {fact.name: fact.role for fact in weights.facts()}
+    assert roles == {"encoder": Role.BLOCK, "w": Role.BLOCK, "head": Role.HEAD, "beside": Role.HEAD}
+
+
 def test_without_a_known_state_every_matrix_counts_as_the_blocks():
     weights, _ = of_nodes([matmul("w", out="y")], {"w": W}, outputs=[value("y", (1, 4, 8))])
     assert weights.facts()[0].role is Role.BLOCK

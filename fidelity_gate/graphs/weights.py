@@ -29,11 +29,10 @@ if TYPE_CHECKING:
 def roles(graph: StepGraph, uses: Mapping[str, WeightUse]) -> Mapping[str, Role]:
     """Return what the used constants are for.
 
-    A matrix on the way from a state input to a state output is of the recursive block; every other one is a head. What
-    rows are looked up in is an embedding. Where no state is known, every matrix counts as the block's: it is applied at
-    every step.
+    A matrix that a state output depends on is of the recursive block; every other one is a head. What rows are looked
+    up in is an embedding. Where no state is known, every matrix counts as the block's: it is applied at every step.
     """
-    on_path = {node.index for node in Wiring(graph).carry_path}
+    on_path = {node.index for node in Wiring(graph).block}
     found: dict[str, Role] = {}
     for name, use in uses.items():
         if any(node.index in on_path or not graph.states for node in use.products):

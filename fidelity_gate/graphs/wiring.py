@@ -61,8 +61,21 @@ class Wiring:
 
     @cached_property
     def carry_path(self) -> tuple[GraphNode, ...]:
-        """Return the nodes on the way from a state input to a state output: the recursive block."""
-        after, before = self.downstream(self.state_inputs), self.upstream(self.state_outputs)
+        """Return the nodes on the way from a state input to a state output: what the carry itself goes through."""
+        return self.between(self.state_inputs)
+
+    @cached_property
+    def block(self) -> tuple[GraphNode, ...]:
+        """Return the nodes on the way from any input to a state output: the recursive block.
+
+        The carry path, and what makes the rest of the next state: the encoder of a streaming model, the input side of a
+        GRU. It is applied at every run, and what it loses is carried on.
+        """
+        return self.between(value.name for value in self.graph.inputs)
+
+    def between(self, names: Iterable[str]) -> tuple[GraphNode, ...]:
+        """Return the nodes on the way from one of `names` to a state output."""
+        after, before = self.downstream(names), self.upstream(self.state_outputs)
         return tuple(
             node
             for node in self.graph.nodes
