@@ -194,6 +194,12 @@ def test_answers_agree_by_cell_or_by_whole_puzzle():
     assert measure("answer_agreement", ours, theirs, sliced).values == (1.0, 1.0, 0.0)
 
 
+def test_answers_at_every_step_can_be_averaged():
+    ours, theirs = answering(RIGHT), [*answering(RIGHT)[:1], *answering(CLOSE)[1:]]
+    assert measure("answer_agreement", ours, theirs, at="mean").values == (1.0, 0.875, 0.5)
+    assert measure("answer_agreement", ours, theirs, at="mean", level="puzzle").values == (1.0, 0.5, 0.5)
+
+
 def test_cells_whose_label_is_ignored_are_no_answers_to_agree_on():
     ours, theirs = answering(RIGHT), answering(CLOSE)
     ignoring = probes([[1, 2, 3, 4], [1, 1, 1, -100], [1, 1, 1, -100]])  # the only cells in which the second differs

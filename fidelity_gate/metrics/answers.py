@@ -30,11 +30,12 @@ class AnswerAgreement:
 
     Attributes:
         level: "cell": the share of a probe's cells; "puzzle": 1 where all cells agree, else 0.
-        at: "last" (each model's own last step), "worst" (each probe's lowest step), or a step, from 1.
+        at: "last" (each model's own last step), "worst" (each probe's lowest step), "mean" over the steps (models that
+            give an answer at every step, such as streaming ones), or a step, from 1.
     """
 
     level: Literal["cell", "puzzle"] = "cell"
-    at: When = "last"
+    at: When | Literal["mean"] = "last"
 
     unit: ClassVar[str] = "fraction"
     direction: ClassVar[Direction] = Direction.HIGHER
