@@ -54,7 +54,10 @@ class Session:
         options.log_severity_level = _ERRORS_ONLY
         with _without_config():
             try:
-                self._session: Any = runtime.InferenceSession(data, options, providers=list(PROVIDERS))
+                # Without a fallback: it would print, and there is no other provider to fall back to.
+                self._session: Any = runtime.InferenceSession(
+                    data, options, providers=list(PROVIDERS), enable_fallback=0
+                )
             except Exception as error:  # onnxruntime's errors have no public base of their own
                 raise self._told(error, "does not take it") from error
 
