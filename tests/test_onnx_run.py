@@ -313,7 +313,7 @@ def test_a_constant_input_is_given_as_the_policy_says(tmp_path):
     path, probes = write(tmp_path, RATED, RATE), frames()
     with refused() as caught:
         stepper(path)
-    assert "nothing feeds the inputs x, sr" in str(caught.value)
+    assert "nothing feeds the input sr" in str(caught.value)
     loud = states(stepper(path, constants__sr=3), probes, 1)[0].carry["h"]
     np.testing.assert_allclose(loud[:, 0], np.tanh(3 * probes.inputs[:, 0] @ CONSTANTS["u"]), atol=1e-5)
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fidelity_gate.models.onnx_options import StepOptions
     from fidelity_gate.records import GraphValue, StepGraph
 
+INPUTS = ("input", "input_ids", "inputs", "tokens", "x")
 IDENTIFIERS = ("identifiers", "puzzle_identifier", "puzzle_identifiers")
 LOGITS, HALTS = ("logits",), ("halt", "q_halt")
 FED_BACK = (*FLOATS, "bool", "int8", "int16", "int32", "int64", "uint8")  # what numpy can hold of a state
@@ -107,7 +108,8 @@ class _Planner:
         states = {pair.input for pair in self.graph.states}
         taken = {*states, *self.options.constants, identifiers}
         left = [name for name in inputs if name not in taken]
-        chosen = self.options.input or (left[0] if len(left) == 1 else "")
+        usual = [name for name in left if name in INPUTS] if len(left) > 1 else left
+        chosen = self.options.input or (usual[0] if len(usual) == 1 else "")
         unfed = [name for name in left if name != chosen]
         if self.options.input and self.options.input in taken:
             raise ModelRefused("is a state, a constant or the identifiers", where=self.where, field=self.options.input)
