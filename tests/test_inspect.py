@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 from onnx import helper
+from safetensors.numpy import save_file
 
 from fidelity_gate.cli import answer
 from tests.exported import exported
@@ -222,3 +223,30 @@ def test_looking_at_a_file_loads_no_runtime(kind, capsys):
     path = "zoo:trm-addition" if kind == "safetensors" else str(exported("trm-addition"))
     done = subprocess.run([sys.executable, "-c", LIGHT, path], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_configuration_has_no_weights_to_compute_a_cosine_of(capsys, configuration):
+    assert answer(["inspect", configuration(900, mixes=False, puzzles=50_911), "--svd-rank", "8"]) == 0
+    told = capsys.readouterr().out
+    assert "cosine not known without the weights" in told
+    assert "--svd-rank" not in told
+    assert "as stored" not in told
+
+
+def test_what_nobody_said_is_asked_for_by_an_option_that_works_and_never_shown_as_zero(capsys, tmp_path):
+    shapes = {"self_attn.qkv_proj": (192, 64), "self_attn.o_proj": (64, 64), "mlp.gate_up_proj": (512, 64)}
+    shapes = {f"L_level.layers.0.{name}.weight": shape for name, shape in shapes.items()}
+    shapes |= {"L_level.layers.0.mlp.down_proj.weight": (64, 256), "H_init": (64,), "L_init": (64,)}
+    shapes |= {"embed_tokens.embedding_weight": (6, 64), "lm_head.weight": (6, 64)}
+    shapes |= {"q_head.weight": (2, 64), "q_head.bias": (2,)}
+    target = str(tmp_path / "bare.safetensors")
+    save_file({name: np.full(shape, 0.5, np.float32) for name, shape in shapes.items()}, target)
+    said = []
+    for option in ("num_heads=8", "positions=rope"):
+        assert answer(["inspect", target, *said]) == 2
+        assert f"--model {option}" in capsys.readouterr().err
+        said += ["--model", option]
+    assert answer(["inspect", target, *said]) == 0
+    rows = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
+    told = {row[0]: row[1] for row in rows if len(row) > 1}
+    assert [told[name] for name in ("h_cycles", "l_cycles", "steps", "seq_len")] == ["not known"] * 4

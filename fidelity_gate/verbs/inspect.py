@@ -119,7 +119,7 @@ def _configuration(family: Family, path: str, svd_rank: int | None, *, as_json: 
         )
     parts = [inspect_file.architecture_heading(family, path)]
     parts.append(inspect_file.projected(projections) if projections else inspect_file.sram(None))
-    parts += [inspect_embeddings.table_text(table) for table in tables]
+    parts += [inspect_embeddings.table_text(table, projected=True) for table in tables]
     return "\n\n".join([*parts, inspect_compute.compute_text(compute)])
 
 

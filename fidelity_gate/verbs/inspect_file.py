@@ -10,9 +10,13 @@ from fidelity_gate.units import format_value
 from fidelity_gate.verbs.columns import columns
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from fidelity_gate.analysis.projection import Projection
     from fidelity_gate.protocols import Family
     from fidelity_gate.records import Footprint, ModelFacts, Role, TensorFact
+
+UNSAID_AS_ZERO = ("h_cycles", "l_cycles", "seq_len", "steps")
 
 
 def heading(facts: ModelFacts) -> str:
@@ -29,9 +33,14 @@ def heading(facts: ModelFacts) -> str:
         rows.append(("recipe", f"{printable(facts.recipe)} (as the file says)"))
     if facts.calibration_rows:
         rows.append(("calibrated", f"on {len(facts.calibration_rows)} puzzles (as the file says)"))
-    rows += [(name, printable(str(value))) for name, value in facts.architecture]
+    rows += _architecture(facts.architecture)
     rows += [("note", printable(note)) for note in facts.notes]
     return columns(rows)
+
+
+def _architecture(facts: Iterable[tuple[str, object]]) -> list[tuple[str, str]]:
+    """Return the facts of an architecture; a depth and a number of tokens that nobody said are zeros inside."""
+    return [(n, "not known" if n in UNSAID_AS_ZERO and not value else printable(str(value))) for n, value in facts]
 
 
 def roles(tensors: tuple[TensorFact, ...]) -> str:
@@ -76,7 +85,7 @@ def tensors(found: tuple[TensorFact, ...]) -> str:
 def architecture_heading(family: Family, path: str) -> str:
     """Return what a configuration describes."""
     rows = [("configuration", printable(path)), ("family", family.name), ("depth", str(family.declared_depth() or "-"))]
-    return columns([*rows, *((name, printable(str(value))) for name, value in family.architecture())])
+    return columns(rows + _architecture(family.architecture()))
 
 
 def projected(projections: tuple[Projection, ...]) -> str:

@@ -46,8 +46,9 @@ class QdqOnCarry:
         "exact, and leaving activations and carry updates in float32 recovers it (arXiv 2606.26488)."
     )
     fix: ClassVar[str] = (
-        "Quantize MatMul and Gemm only, and let the residual sums, the norms and the state outputs read the float "
-        "tensors; or use weight-only or 16-bit activation quantization."
+        "Quantize in front of products only, and let the residual sums, the norms and the state outputs read the float "
+        "tensors. onnxruntime's quantize_static has no option for that, and op_types_to_quantize alone is not enough: "
+        "there use 16-bit activations (activation_type=QuantType.QUInt16), or weight-only quantization."
     )
     needs: ClassVar[tuple[Need, ...]] = (Need.STATES,)
 

@@ -80,7 +80,9 @@ class Reading:
         """
         if "num_heads" not in self.hints:
             what = "is not known: no shape tells how many attention heads there are"
-            raise ModelRefused(what, field="num_heads", hint="say it in the policy: model: {num_heads: 8}")
+            raise ModelRefused(
+                what, field="num_heads", hint="say it: --model num_heads=8, in a policy model: {num_heads: 8}"
+            )
         return self.whole("num_heads")
 
     def said(self, field: str, measured: str) -> None:
@@ -186,7 +188,9 @@ class Reading:
         told = self.hints.get("positions", "learned" if learned else default)
         if told is None:
             what = "is not known: rope and none leave no tensors behind"
-            raise ModelRefused(what, field="positions", hint="say it in the policy: model: {positions: rope}")
+            raise ModelRefused(
+                what, field="positions", hint="say it: --model positions=rope, in a policy model: {positions: rope}"
+            )
         if (told == "learned") is not learned:
             what = f"is said to be {told}, and there is {'an' if learned else 'no'} embed_pos.embedding_weight"
             raise ModelRefused(what, field="positions")
