@@ -212,13 +212,14 @@ def _physical(place: Place, files: dict[str, int]) -> Json:
 
 
 def _location(path: str) -> Json:
-    """Return a path against the working folder; of a file outside only its name, because the rest is nobody's business.
+    """Return a path against the working folder; of a file outside only its name and its folder's.
 
     Nothing is looked up: the path may not exist.
     """
     relative = os.path.normpath(os.path.relpath(path or ".")).replace(os.sep, "/")
     outside = relative == ".." or relative.startswith("../")
-    shown = relative.rpartition("/")[2] if outside else relative
+    # The folder tells two files of one name apart; the rest of the path is nobody's business.
+    shown = "/".join(relative.split("/")[-2:]).removeprefix("../") if outside else relative
     try:
         name = os.fsencode(shown)
     except UnicodeEncodeError:  # no file is called so; a saved report may say it

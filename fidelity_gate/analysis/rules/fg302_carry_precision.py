@@ -42,7 +42,8 @@ class CarryPrecision:
         "recursion; the footprint of the paper counts it in float32."
     )
     fix: ClassVar[str] = (
-        "Keep the state inputs and outputs in float32 (onnxruntime: keep_io_types=True), or state the lower precision."
+        "Keep the state inputs and outputs in float32 (onnxruntime's converter: keep_io_types=True, then "
+        "topological_sort), or state the lower precision."
     )
     needs: ClassVar[tuple[Need, ...]] = (Need.STATES,)
 

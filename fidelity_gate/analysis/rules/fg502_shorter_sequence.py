@@ -29,9 +29,10 @@ class ShorterSequence:
     title: ClassVar[str] = "shorter-sequence"
     severity: ClassVar[Severity] = Severity.ERROR
     why: ClassVar[str] = (
-        "Truncating the context is always destructive: half of it collapsed puzzle-exact accuracy on all three tasks."
+        "Half the context collapsed puzzle-exact accuracy on all three tasks of the paper; and carries of unequal "
+        "length cannot be compared token by token."
     )
-    fix: ClassVar[str] = "Export the candidate at the reference's full length."
+    fix: ClassVar[str] = "Export the candidate at exactly the reference's length."
     needs: ClassVar[tuple[Need, ...]] = (Need.REFERENCE,)
 
     def check(self, subject: Subject) -> Iterator[Found]:
