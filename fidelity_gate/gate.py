@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from fidelity_gate import __version__
 from fidelity_gate.judge import missed
-from fidelity_gate.measuring import planning, staging, static
+from fidelity_gate.measuring import planning, staging, static, timing
 from fidelity_gate.measuring.provenance import provenance
 from fidelity_gate.records import MeasurementSet
 from fidelity_gate.tracing.lockstep import Plan
@@ -49,8 +49,9 @@ def measure(policy: Policy, options: MeasureOptions, progress: Progress) -> Meas
     if failed:
         return _set(stage, wants, [*from_files, *static.left_out(stage, wants, failed[0])])
     plan = Plan(policy.run.batch, policy.run.threads, policy.run.seed, options.check_repeats)
+    stage, from_devices = timing.run(stage, wants, progress, allow_code=options.allow_code)
     from_traces, floor = staging.run(stage, wants, plan, progress)
-    return _set(stage, wants, [*from_files, *from_traces], floor)
+    return _set(stage, wants, [*from_files, *from_devices, *from_traces], floor)
 
 
 def _set(
@@ -58,7 +59,12 @@ def _set(
 ) -> MeasurementSet:
     return MeasurementSet(
         tool_version=__version__,
-        provenance=provenance(stage.policy, stage.probes, linted=static.wants_lint(wants)),
+        provenance=provenance(
+            stage.policy,
+            stage.probes,
+            linted=static.wants_lint(wants),
+            devices=timing.described(stage.policy, wants),
+        ),
         reference=stage.reference,
         candidates=stage.candidates,
         measurements=_in_order(stage, found),

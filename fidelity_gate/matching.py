@@ -98,6 +98,7 @@ def refuse_other_run(policy: Policy, measured: MeasurementSet) -> None:
         perturbation = measured.noise_floor.perturbation
         _same("noise_floor.perturbation", repr(perturbation), repr(policy.noise_floor.perturbation))
     _refuse_other_lint(policy, measured, records)
+    _refuse_other_devices(policy, measured)
 
 
 def targets_of(spec: ModelSpec, policy: Policy) -> tuple[Target, ...]:
@@ -122,6 +123,14 @@ def _refuse_other_lint(policy: Policy, measured: MeasurementSet, records: Mappin
             what = "linted for other targets, or other limits of them, than the policy's"
             hint = "measure again with this policy"
             raise Refused(what, where="measurements", field=f"candidates.{spec.name}.targets", hint=hint)
+
+
+def _refuse_other_devices(policy: Policy, measured: MeasurementSet) -> None:
+    """Raise when models ran on other devices than the policy's: a name alone does not make two of them one."""
+    found = [(one.name, one.use, one.options) for one in measured.provenance.devices]
+    if found and found != [(one.name, one.use, one.options) for one in policy.devices]:
+        what = "measured with other devices, or other settings of them, than the policy's"
+        raise Refused(what, where="measurements", field="devices", hint="measure again with this policy")
 
 
 def _same(field: str, found: str, wanted: str) -> None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         Artifact,
         Carry,
         Depth,
+        DeviceRun,
         Direction,
         Evidence,
         Found,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
         Need,
         Options,
         Probes,
+        Part,
         QuantizedWeight,
         Report,
         Role,
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
         Target,
         Tensor,
     )
+        Workload,
 
 
 # ---------------------------------------------------------------- models
@@ -294,6 +297,26 @@ class Subject(Protocol):
         """Return the device classes that it is meant for."""
 
     @property
+class DeviceMetric(FileMetric, Protocol):
+    """metrics: evidence from a device that ran the model alone (`evidence` DEVICE); `measure` finds it in records."""
+
+    @property
+    def device(self) -> str:
+        """Return the device, by its name in the policy."""
+
+    @property
+    def part(self) -> Part | None:
+        """Return what has to be timed; None: nothing."""
+
+    @property
+    def memory(self) -> bool:
+        """Return whether memory has to be measured."""
+
+    @property
+    def fewest_runs(self) -> int:
+        """Return with how many runs it can be told at all."""
+
+
     def reference(self) -> Subject | None:
         """Return what it is held against."""
 
@@ -353,6 +376,26 @@ class LintReporter(Protocol):
     """reports.lint: a lint report record -> text. Decides nothing."""
 
     suffix: ClassVar[str]
+
+# ---------------------------------------------------------------- devices
+
+
+class Device(Protocol):
+    """devices: who runs a model, and says how long it takes. The fields are options of a policy's `devices:` entry."""
+
+    units: ClassVar[Mapping[str, str]]  # option -> unit, of options that a policy writes as quantities: "20 %"
+
+    def describe(self) -> Options:
+        """Return what it runs on, sorted by name, without running anything."""
+
+    def run(self, workload: Workload) -> DeviceRun:
+        """Run one model; `device` and `plug` of the answer are filled in by whoever asks.
+
+        Raises:
+            Refused: the model cannot be run here.
+            Undecided: the device cannot say: out of time, out of memory, not there.
+        """
+
 
     def render(self, report: LintReport) -> str:
         """Return the whole text."""

@@ -41,16 +41,17 @@ _KEPT_ENVIRONMENT = frozenset(
         *("SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "NUMBER_OF_PROCESSORS", "PROCESSOR_ARCHITECTURE"),
     }
 )
-_ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+_THREAD_COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # read once, when a library is loaded
 _OUT_OF_MEMORY_SIGNS = ("bad_alloc", "not enough memory", "can't allocate memory", "cannot allocate memory")
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a child may use: address space in bytes (the interpreter and its libraries count), and seconds."""
+    """What a child may use: address space in bytes (the interpreter and its libraries count), seconds, and threads."""
 
     memory_bytes: int
     seconds: int
+    threads: int = 1  # of each library; so many times the seconds may be spent on processors
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,7 @@ def _prepare(folder: Path, order: dict[str, Json], limits: Limits, files: Mappin
         (folder / sub).mkdir()
     for name, data in files.items():
         (folder / "in" / name).write_bytes(data)
-    order |= {"memory_bytes": limits.memory_bytes, "seconds": limits.seconds}
+    order |= {"memory_bytes": limits.memory_bytes, "seconds": limits.seconds, "threads": limits.threads}
     (folder / "order.json").write_text(json.dumps(order, allow_nan=False), encoding="utf-8")
 
 
@@ -131,7 +132,7 @@ def _run_child(folder: Path, limits: Limits, where: str) -> int:
                 stdout=noise,
                 stderr=noise,
                 cwd=folder,
-                env=_environment(folder),
+                env=_environment(folder, limits.threads),
                 start_new_session=True,
             )
         except OSError as error:
@@ -151,10 +152,10 @@ def _path() -> list[str]:
     return path if _ROOT in path else [_ROOT, *path]
 
 
-def _environment(folder: Path) -> dict[str, str]:
+def _environment(folder: Path, threads: int) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name.upper() in _KEPT_ENVIRONMENT}
     homes = dict.fromkeys(("HOME", "USERPROFILE", "TMPDIR", "TEMP", "TMP"), str(folder))
-    return kept | homes | _ONE_THREAD
+    return kept | homes | dict.fromkeys(_THREAD_COUNTS, str(threads))
 
 
 def _kill_group(child: subprocess.Popen[bytes]) -> None:
@@ -225,7 +226,7 @@ def answer(name: str) -> None:
     """Carry out the order in the folder `name`, write the answer there, and end this process. Runs in the child."""
     folder = Path(name)
     order = json.loads((folder / "order.json").read_text(encoding="utf-8"))
-    _limit(order["memory_bytes"], order["seconds"])
+    _limit(order["memory_bytes"], order["seconds"], order["threads"])
     job = Job(order["request"], folder / "in", folder / "out")
     told = _carry_out(order["entry"], job, order["memory_bytes"])
     part = folder / "answer.part"
@@ -254,7 +255,7 @@ def _told(error: GateError) -> Json:
     return {"kind": kind, "what": error.what, "where": error.where, "field": error.field, "hint": error.hint}
 
 
-def _limit(memory_bytes: int, seconds: int) -> None:
+def _limit(memory_bytes: int, seconds: int, threads: int) -> None:
     """Put the limits on this process, before anything heavy or hostile is touched."""
     try:
         import resource
@@ -262,7 +263,7 @@ def _limit(memory_bytes: int, seconds: int) -> None:
         return
     wanted = {
         "RLIMIT_CORE": (0, 0),
-        "RLIMIT_CPU": (seconds, seconds + _CPU_GRACE),
+        "RLIMIT_CPU": (seconds * threads, seconds * threads + _CPU_GRACE),
         "RLIMIT_FSIZE": (memory_bytes, memory_bytes),
         "RLIMIT_AS": (memory_bytes, memory_bytes),  # macOS has it and does not keep it
     }

@@ -52,7 +52,14 @@ def headline(result: CheckResult) -> str:
     """Return `carry-fidelity int4@soc-8mb: 0.9410 < 0.97`, the one line that says what became of a check."""
     said = f"{result.check.id} {subject(result.candidate, result.check.target)}".rstrip()
     estimate = ", an estimate" if result.check.metric == ENERGY and result.observed is not None else ""
-    return f"{said}: {what_happened(result)}{estimate}"
+    device = device_of(result)
+    there = f" on {device}" if device else ""
+    return f"{said}{there}: {what_happened(result)}{estimate}"
+
+
+def device_of(result: CheckResult) -> str:
+    """Return the device that a check is about, or "": reports never show a figure of one without what it ran on."""
+    return printable(str(dict(result.check.options).get("device") or ""))
 
 
 def what_happened(result: CheckResult) -> str:

@@ -18,10 +18,21 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 
 # Rooms whose plugs are found by name; verbs are click commands and have their own test.
-ROOMS = ("analysis.rules", "compress", "inputs", "metrics", "models", "models.families", "reports", "reports.lint")
+ROOMS = (
+    "analysis.rules",
+    "compress",
+    "devices",
+    "inputs",
+    "metrics",
+    "models",
+    "models.families",
+    "reports",
+    "reports.lint",
+)
 METHODS = {
     "analysis.rules": ("check",),
     "compress": ("compress",),
+    "devices": ("describe", "run"),
     "inputs": ("probes",),
     "models": ("recognises", "open"),
     "models.families": ("derive", "tensors", "geometry", "declared_depth", "architecture", "build"),
@@ -56,7 +67,7 @@ def test_every_plug_is_there_and_is_a_frozen_dataclass_with_a_docstring(room, na
 @pytest.mark.parametrize(("room", "name"), PLUGS)
 def test_every_plug_does_the_job_of_its_room(room, name):
     plug = present(room, name)
-    jobs = METHODS.get(room) or (("measure",) if plug.evidence is Evidence.FILE else ("accumulator",))
+    jobs = METHODS.get(room) or (("accumulator",) if plug.evidence.traced else ("measure",))
     assert all(callable(getattr(plug, job, None)) for job in jobs)
 
 
@@ -101,11 +112,15 @@ def test_every_metric_says_what_a_judge_must_know(name):
     assert isinstance(plug.evidence, Evidence)
     assert plug.unit in ("", *UNITS_OF)
     assert isinstance(plug.per_probe, bool)
-    assert plug.per_probe is (plug.evidence is not Evidence.FILE)
-    assert not (plug.floored and plug.evidence is Evidence.FILE)
+    assert plug.per_probe is plug.evidence.traced
+    assert not (plug.floored and not plug.evidence.traced)
+    if plug.evidence is Evidence.DEVICE:
+        assert plug.device == ""
+        assert plug.memory or plug.part
+        assert plug.fewest_runs >= 1
     low, high = plug.limits
     assert low is None or high is None or low < high
-    if plug.evidence is not Evidence.FILE:
+    if plug.evidence.traced:
         assert plug.dead is None or low <= plug.dead <= high
 
 
@@ -135,11 +150,23 @@ def test_there_is_no_page_of_a_metric_that_does_not_exist():
 # ---------------------------------------------------------------- the other rooms' documentation
 
 
-@pytest.mark.parametrize(("room", "page"), [("compress", "recipes.md"), ("inputs", "inputs.md")])
+@pytest.mark.parametrize(
+    ("room", "page"), [("compress", "recipes.md"), ("devices", "devices.md"), ("inputs", "inputs.md")]
+)
 def test_every_plug_is_on_the_page_of_its_room(room, page):
     text = (DOCS / page).read_text(encoding="utf-8")
     for name in table(room):
         assert f"`{name}`" in text, name
+
+
+def test_every_option_of_a_device_is_on_its_page_and_only_options_have_units():
+    text = (DOCS / "devices.md").read_text(encoding="utf-8")
+    for name in table("devices"):
+        plug = registry.find("devices", name)
+        options = registry.option_types(plug)
+        assert set(plug.units) <= set(options), name
+        for option in options:
+            assert f"`{option}`" in text, option
 
 
 def test_every_verb_is_a_command_with_a_summary():

@@ -170,4 +170,5 @@ def test_the_order_is_strict_json(tmp_path: Path) -> None:
         "entry": "a:b",
         "memory_bytes": 1 << 30,
         "seconds": 20,
+        "threads": 1,
     }

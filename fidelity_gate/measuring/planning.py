@@ -24,7 +24,7 @@ class Wanted:
 
     metric: str
     options: Options
-    plug: Any  # TraceMetric or FileMetric
+    plug: Any  # TraceMetric, FileMetric or DeviceMetric
     candidates: frozenset[str]
 
     def of(self, candidate: str, evidence: Evidence) -> bool:
@@ -33,7 +33,13 @@ class Wanted:
 
     @property
     def traced(self) -> bool:
-        """Return whether models have to run for it."""
+        """Return whether models have to be stepped side by side for it."""
+        evidence: Evidence = self.plug.evidence
+        return evidence.traced
+
+    @property
+    def runs(self) -> bool:
+        """Return whether models have to run for it, in whichever way."""
         return self.plug.evidence is not Evidence.FILE
 
 
@@ -67,8 +73,8 @@ def accumulators(wants: Iterable[Wanted], candidate: str, depth: Depth, evidence
     return tuple(want.plug.accumulator(depth) for want in wants if want.of(candidate, evidence))
 
 
-def from_file(want: Wanted, reference: ModelRecord, candidate: ModelRecord) -> Measurement:
-    """Return the measurement of a metric that files alone answer."""
+def from_records(want: Wanted, reference: ModelRecord, candidate: ModelRecord) -> Measurement:
+    """Return the measurement of a metric that is answered by what the records hold of files, or of devices."""
     try:
         return _measured(want, candidate.name, want.plug.measure(reference, candidate))
     except NotMeasured as error:

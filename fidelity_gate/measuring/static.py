@@ -52,7 +52,7 @@ def linted(stage: Stage, wants: tuple[Wanted, ...]) -> Stage:
 def from_files(stage: Stage, wants: tuple[Wanted, ...]) -> list[Measurement]:
     """Return what the files alone say."""
     return [
-        planning.from_file(want, stage.reference, candidate)
+        planning.from_records(want, stage.reference, candidate)
         for candidate in stage.candidates
         for want in wants
         if want.of(candidate.name, Evidence.FILE)
@@ -72,7 +72,7 @@ def left_out(stage: Stage, wants: tuple[Wanted, ...], failed: CheckResult) -> li
         planning.not_run(want, candidate.name, reason)
         for candidate in stage.candidates
         for want in wants
-        if want.traced and candidate.name in want.candidates
+        if want.runs and candidate.name in want.candidates
     ]
 
 

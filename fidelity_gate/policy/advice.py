@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fidelity_gate.policy.devices import HOST
 from fidelity_gate.policy.energy import METRIC, NAME
 from fidelity_gate.policy.targets import LIMIT_UNITS, SHIPPED, limit_of
 from fidelity_gate.records import Aggregate, Direction, Evidence, Severity
@@ -56,7 +57,7 @@ class _Seen:
 
     @property
     def traced(self) -> bool:
-        return any(resolved.plug.evidence is not Evidence.FILE for resolved in self.checks)
+        return any(resolved.plug.evidence.traced for resolved in self.checks)
 
 
 def advise(policy: Policy, checks: Sequence[Resolved], places: Problems) -> tuple[Advice, ...]:
@@ -73,7 +74,7 @@ def _order(place: Place) -> tuple[int, int]:
 
 
 def _only_blind(seen: _Seen) -> Iterator[Advice]:
-    traced = {r.check.metric for r in seen.checks if r.plug.evidence is not Evidence.FILE}
+    traced = {r.check.metric for r in seen.checks if r.plug.evidence.traced}
     if traced == {"consecutive_similarity"}:
         what = "consecutive_similarity is nearly blind to precision, and nothing else looks at the trajectory"
         yield Advice("only-consecutive", seen.of("consecutive_similarity")[0].check.place, what, "add carry_fidelity")
@@ -199,6 +200,24 @@ def _idle_energy_models(seen: _Seen) -> Iterator[Advice]:
             yield Advice("idle-energy-model", place, what, f"options: {{model: {model.name}}}, or remove it")
 
 
+def _idle_devices(seen: _Seen) -> Iterator[Advice]:
+    used = {resolved.plug.device for resolved in seen.checks if resolved.plug.evidence is Evidence.DEVICE}
+    for device in seen.policy.devices:
+        if device.name not in used:
+            what = f"no check uses the device '{device.name}'"
+            yield Advice("idle-device", device.place, what, f"options: {{device: {device.name}}}, or remove it")
+
+
+def _borrowed_limits(seen: _Seen) -> Iterator[Advice]:
+    """Warn where the limit of a device class is held against a figure of the machine that the gate runs on."""
+    for resolved in seen.checks:
+        check = resolved.check
+        kinds = {device.name: device.use for device in seen.policy.devices}
+        if check.target and resolved.plug.evidence is Evidence.DEVICE and kinds.get(resolved.plug.device) == HOST:
+            what = f"holds a limit of '{check.target}' against a figure of the machine that the gate runs on"
+            yield Advice("borrowed-limit", check.place, what, "fine only where that machine is the target")
+
+
 def _switched_off(checks: Sequence[Resolved]) -> Iterator[Advice]:
     for resolved in {r.check.id: r for r in checks if r.check.severity is Severity.OFF}.values():
         yield Advice("switched-off", resolved.check.place, f"{resolved.check.id} is off", "nothing looks at it")
@@ -218,4 +237,6 @@ _RULES: tuple[Callable[[_Seen], Iterator[Advice]], ...] = (
     _idle_lint,
     _lint_of_warnings,
     _idle_energy_models,
+    _idle_devices,
+    _borrowed_limits,
 )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fidelity_gate import registry
 from fidelity_gate.bounds import FEWEST_PROBES
+from fidelity_gate.policy.devices import check_device
 from fidelity_gate.policy.energy import with_figure
 from fidelity_gate.policy.plugs import built, option_values
 from fidelity_gate.policy.problems import near_or_known
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from fidelity_gate.policy.problems import Path, Problems
     from fidelity_gate.policy.schema import CheckBlock
-    from fidelity_gate.records import EnergyModel, Target
+    from fidelity_gate.records import DeviceSpec, EnergyModel, Target
 
 ENDS = ("min", "max")
 
@@ -36,6 +37,7 @@ class Setting:
     steps: Mapping[str, int]  # candidate -> ACT steps that it shares with the reference; "" is the policy's own
     problems: Problems
     energy_models: tuple[EnergyModel, ...] = ()
+    devices: tuple[DeviceSpec, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ def resolve(name: str, block: CheckBlock, setting: Setting) -> tuple[Resolved, .
     if plug is None:
         return ()
     _check_aggregate(path, block, plug, setting)
+    check_device(path, block.metric, plug, setting.devices, setting.problems)
     _check_step(
         path, plug, min(setting.steps.get(name, setting.steps[""]) for name in candidates or setting.steps), setting
     )

@@ -57,7 +57,11 @@ def _allow_bare(properties: Schema, definitions: Schema) -> None:
     names = candidates["patternProperties"]
     for pattern, block in names.items():
         names[pattern] = _or_text(block, path)
-    for closed in (candidates, properties["checks"], _not_null(properties["energy_models"])):
+    for closed in (
+        candidates,
+        properties["checks"],
+        *(_not_null(properties[key]) for key in ("energy_models", "devices")),
+    ):
         closed["additionalProperties"] = False
 
 
@@ -89,6 +93,7 @@ def _name_plugs(definitions: Schema) -> None:
     sources = [*registry.table_of("inputs"), "zoo"]
     for block in ("InputsBlock", "SourceBlock"):
         definitions[block]["properties"]["use"]["enum"] = sources
+    definitions["DeviceBlock"]["properties"]["use"]["enum"] = list(registry.table_of("devices"))
     for block in ("ReferenceBlock", "CandidateBlock"):
         definitions[block]["properties"]["use"]["enum"] = list(registry.table_of("models"))
 

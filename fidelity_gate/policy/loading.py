@@ -13,6 +13,7 @@ from fidelity_gate.files import read_file, sha256_hex
 from fidelity_gate.policy.advice import Advice, advise
 from fidelity_gate.policy.bounding import Resolved, Setting, resolve
 from fidelity_gate.policy.crossing import cross_check
+from fidelity_gate.policy.devices import devices
 from fidelity_gate.policy.energy import energy_models
 from fidelity_gate.policy.linting import lint_settings
 from fidelity_gate.policy.naming import Names, Overrides, missing
@@ -109,6 +110,7 @@ def _resolved(
         steps={"": whole} | {spec.name: min(whole, spec.recursion.steps) for spec in candidates if spec.recursion},
         problems=problems,
         energy_models=energy_models(block.energy_models, problems),
+        devices=devices(block.devices, problems),
     )
     checks = tuple(check for id_, entry in block.checks.items() for check in resolve(id_, entry, setting))
     policy = Policy(
@@ -127,6 +129,7 @@ def _resolved(
         calibration=names.calibration(),
         lint=lint_settings(block.lint, problems),
         energy_models=setting.energy_models,
+        devices=setting.devices,
     )
     if not problems.found:
         cross_check(policy, checks, problems)

@@ -273,6 +273,15 @@ class EnergyModelBlock(Block):
     source: str | None = Field(default=None, min_length=1, max_length=400, description="Where the figure is from.")
 
 
+class DeviceBlock(BaseModel):
+    """Who runs the candidates, and says how long they take; the keys beside `use` are the device's own options."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(strict=True, extra="allow", frozen=True, allow_inf_nan=False)
+    __pydantic_extra__: dict[str, Scalar]
+
+    use: str = Field(description="The kind of device: host-cpu.")
+
+
 class PolicyBlock(Block):
     """A release policy of fidelity-gate: what is compared, on what, how deep, and what is required."""
 
@@ -303,5 +312,8 @@ class PolicyBlock(Block):
     lint: LintBlock | None = Field(default=None, description="Which lint rules count, for checks of the metric lint.")
     energy_models: dict[Id, EnergyModelBlock] | None = Field(
         default=None, min_length=1, description="Energy models of your own, by name, for checks of the metric energy."
+    )
+    devices: dict[Id, DeviceBlock] | None = Field(
+        default=None, min_length=1, description="Devices, by name, for checks of the metrics latency and peak_memory."
     )
     checks: dict[Id, CheckBlock] = Field(min_length=1, description="What is required, by name.")

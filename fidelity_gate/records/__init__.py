@@ -67,6 +67,7 @@ from fidelity_gate.records.policies import (
     EnergyModel,
     InputsSpec,
     LintSettings,
+    DeviceSpec,
     ModelSpec,
     NoiseFloorSpec,
     Place,
@@ -82,6 +83,13 @@ from fidelity_gate.records.verdicts import (
     CheckResult,
     Outcome,
     Report,
+from fidelity_gate.records.timings import (
+    DeviceRecord,
+    DeviceRun,
+    Memory,
+    Part,
+    Workload,
+)
     Verdict,
 )
 
@@ -102,6 +110,9 @@ __all__ = [
     "Direction",
     "EnergyModel",
     "Evidence",
+    "DeviceRecord",
+    "DeviceRun",
+    "DeviceSpec",
     "External",
     "Finding",
     "Footprint",
@@ -127,6 +138,7 @@ __all__ = [
     "ModelRecord",
     "ModelSpec",
     "Need",
+    "Memory",
     "NoiseFloor",
     "NoiseFloorSpec",
     "Options",
@@ -136,6 +148,7 @@ __all__ = [
     "Probes",
     "Provenance",
     "QuantizedWeight",
+    "Part",
     "Report",
     "Role",
     "RuleFacts",
@@ -151,3 +164,4 @@ __all__ = [
     "TensorFact",
     "Verdict",
 ]
+    "Workload",

@@ -8,6 +8,7 @@ from enum import StrEnum
 from fidelity_gate.records.analysis import Arena, Compute, Linted
 from fidelity_gate.records.models import Depth, Footprint, ModelFacts, Options
 from fidelity_gate.records.policies import Direction, LintSettings, RunSpec, Target
+from fidelity_gate.records.timings import DeviceRecord, DeviceRun
 
 
 class Evidence(StrEnum):
@@ -16,6 +17,12 @@ class Evidence(StrEnum):
     FREE = "free"  # both models running on their own carry
     FORCED = "forced"  # the candidate making one step from the reference's carry
     FILE = "file"  # files alone
+    DEVICE = "device"  # the candidate running alone on a device
+
+    @property
+    def traced(self) -> bool:
+        """Return whether both models have to be stepped side by side for it."""
+        return self in (Evidence.FREE, Evidence.FORCED)
 
 
 class MeasureStatus(StrEnum):
@@ -91,11 +98,12 @@ class ModelRecord:
     arena: Arena | None = None  # of one run of a step graph
     arena_gap: str = ""  # why there is no arena
     linted: Linted | None = None  # None where nothing asked for it, or nothing of the file can be looked at
+    device_runs: tuple[DeviceRun, ...] = ()  # one a device that a check wants it of
 
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Everything beside the models that can change a number. No clock: equal runs give equal bytes."""
+    """Everything beside the models that can change a number. No clock: equal runs give equal bytes, but for timings."""
 
     policy_name: str
     policy_digest: str
@@ -106,6 +114,7 @@ class Provenance:
     libraries: Options  # name -> version
     machine: Options
     lint: LintSettings | None = None  # what was linted by, without its place; None where nothing was
+    devices: tuple[DeviceRecord, ...] = ()  # the policy's, where a check needs one
 
 
 @dataclass(frozen=True, slots=True)

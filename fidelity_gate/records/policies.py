@@ -153,6 +153,16 @@ class EnergyModel:
 
 
 @dataclass(frozen=True, slots=True)
+class DeviceSpec:
+    """A device as a policy names it: who measures, and how."""
+
+    name: str
+    use: str  # the plug of the devices room
+    options: Options = ()  # every option of it, those left out too
+    place: Place = field(default_factory=Place)
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """A policy, resolved: what is compared, on what, how deep, and what is required."""
 
@@ -171,3 +181,4 @@ class Policy:
     calibration: InputsSpec | None = None  # rows a recipe was calibrated on; none may be among the inputs
     lint: LintSettings = field(default_factory=LintSettings)
     energy_models: tuple[EnergyModel, ...] = ()  # sorted by name; checks hold the figures of the one they name
+    devices: tuple[DeviceSpec, ...] = ()  # sorted by name

@@ -14,6 +14,7 @@ from fidelity_gate.units import format_against, format_value
 from fidelity_gate.wording import (
     blocks,
     detail_of,
+    device_of,
     figure,
     finding_lines,
     findings_count,
@@ -103,7 +104,7 @@ class Terminal:
         for result in results:
             detail = detail_of(report, result)
             missed = detail and result.outcome is not Outcome.PASS
-            if result.reason or missed or detail.startswith(ESTIMATED):
+            if result.reason or missed or detail.startswith(ESTIMATED) or device_of(result):
                 told = f"{headline(result)} ({detail})" if detail else headline(result)
                 _line(console, told, STYLES.get(result.outcome, "red"))
         for line in (*_finding_lines(report), *self._evidence(report)):

@@ -236,7 +236,7 @@ def _properties(target: Target) -> Iterator[str]:
 
 
 def _lint_facts(policy: Policy) -> Iterator[tuple[str, str]]:
-    """Yield how the policy lints, where it says so, and its own energy models."""
+    """Yield how the policy lints, where it says so, its own energy models, and its devices."""
     lint = policy.lint
     said = [f"{word} {', '.join(names)}" for word, names in (("only", lint.select), ("not", lint.ignore)) if names]
     said += [f"{prefix} {severity.value}" for prefix, severity in lint.severity]
@@ -246,6 +246,8 @@ def _lint_facts(policy: Policy) -> Iterator[tuple[str, str]]:
     for model in policy.energy_models:
         source = f" ({model.source})" if model.source else ""
         yield f"energy model {model.name}", f"{model.mj_per_gflop:g} mJ for 1 GFLOP{source}"
+    for device in policy.devices:
+        yield f"device {device.name}", f"{device.use} {' '.join(f'{key}={value}' for key, value in device.options)}"
 
 
 def _row(check: Check) -> tuple[str, ...]:

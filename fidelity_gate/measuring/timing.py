@@ -1,0 +1,113 @@
+"""What devices say of the compared models: each model runs alone, in a process of its own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from fidelity_gate import registry
+from fidelity_gate.errors import Refused, Undecided
+from fidelity_gate.measuring import planning
+from fidelity_gate.measuring.reopening import packed
+from fidelity_gate.records import DeviceRecord, DeviceRun, Evidence, Part, Workload
+
+if TYPE_CHECKING:
+    from fidelity_gate.measuring.planning import Wanted
+    from fidelity_gate.measuring.staging import Stage
+    from fidelity_gate.protocols import Device, Progress
+    from fidelity_gate.records import DeviceSpec, Measurement, ModelRecord, Policy
+
+OPENER = "fidelity_gate.measuring.reopening:opened"
+LABEL = "timing"
+
+
+def described(policy: Policy, wants: tuple[Wanted, ...]) -> tuple[DeviceRecord, ...]:
+    """Return the policy's devices and the machines behind them, where a check needs one; nothing runs."""
+    if not _of_devices(wants):
+        return ()
+    return tuple(DeviceRecord(one.name, one.use, one.options, _plug(one).describe()) for one in policy.devices)
+
+
+def run(
+    stage: Stage, wants: tuple[Wanted, ...], progress: Progress, *, allow_code: bool
+) -> tuple[Stage, list[Measurement]]:
+    """Return the stage with what devices said of its models, and the measurements that follow from it.
+
+    The reference runs on every device too, to be shown beside; no measurement depends on it.
+
+    Args:
+        stage: what is compared.
+        wants: what is asked for.
+        progress: told after every model.
+        allow_code: let a model's file run Python of its owner.
+    """
+    asked = _of_devices(wants)
+    if not asked:
+        return stage, []
+    timed = replace(stage, records=_timed(stage, asked, progress, allow_code=allow_code))
+    return timed, [
+        planning.from_records(want, timed.reference, candidate)
+        for candidate in timed.candidates
+        for want in asked
+        if candidate.name in want.candidates
+    ]
+
+
+def _of_devices(wants: tuple[Wanted, ...]) -> tuple[Wanted, ...]:
+    return tuple(want for want in wants if want.plug.evidence is Evidence.DEVICE)
+
+
+def _timed(stage: Stage, asked: tuple[Wanted, ...], progress: Progress, *, allow_code: bool) -> tuple[ModelRecord, ...]:
+    """Return the records with a run for every device that is asked about them."""
+    orders = [
+        (device, index)
+        for device in stage.policy.devices
+        for index, record in enumerate(stage.records)
+        if any(_is_about(want, device, stage, record) for want in asked)
+    ]
+    found: dict[int, tuple[DeviceRun, ...]] = {}
+    progress.start(LABEL, len(orders))
+    try:
+        for device, index in orders:
+            here = tuple(want for want in asked if want.plug.device == device.name)
+            workload = _workload(stage, index, here, allow_code=allow_code)
+            found[index] = (*found.get(index, ()), _run(device, workload))
+            progress.advance(1)
+    finally:
+        progress.done()
+    return tuple(replace(record, device_runs=found.get(index, ())) for index, record in enumerate(stage.records))
+
+
+def _is_about(want: Wanted, device: DeviceSpec, stage: Stage, record: ModelRecord) -> bool:
+    return want.plug.device == device.name and (record is stage.reference or record.name in want.candidates)
+
+
+def _workload(stage: Stage, index: int, asked: tuple[Wanted, ...], *, allow_code: bool) -> Workload:
+    """Return what a device is to run for all that is asked of it: every model the same, so that they compare."""
+    policy, record = stage.policy, stage.records[index]
+    spec = (policy.reference, *policy.candidates)[index]
+    parts = {want.plug.part for want in asked}
+    return Workload(
+        name=record.name,
+        facts=record.facts,
+        depth=record.depth,
+        part=next((part for part in (Part.PUZZLE, Part.STEP) if part in parts), None),
+        memory=any(want.plug.memory for want in asked),
+        opener=OPENER,
+        files=packed(spec, record, stage.probes, policy.run, allow_code=allow_code),
+    )
+
+
+def _run(spec: DeviceSpec, workload: Workload) -> DeviceRun:
+    """Return what the device says; why it says nothing is kept, and is told by whatever wanted a number."""
+    try:
+        told = _plug(spec).run(workload)
+    except (Refused, Undecided) as error:
+        told = DeviceRun(gap=str(error))
+    return replace(told, device=spec.name, plug=spec.use)
+
+
+def _plug(spec: DeviceSpec) -> Device:
+    where, field = str(spec.place), f"devices.{spec.name}"
+    plug: Device = registry.build("devices", spec.use, spec.options, where=where, field=field)
+    return plug
