@@ -63,11 +63,11 @@ from fidelity_gate.records.policies import (
     Aggregate,
     Bound,
     Check,
+    DeviceSpec,
     Direction,
     EnergyModel,
     InputsSpec,
     LintSettings,
-    DeviceSpec,
     ModelSpec,
     NoiseFloorSpec,
     Place,
@@ -79,10 +79,6 @@ from fidelity_gate.records.policies import (
 from fidelity_gate.records.probes import (
     Probes,
 )
-from fidelity_gate.records.verdicts import (
-    CheckResult,
-    Outcome,
-    Report,
 from fidelity_gate.records.timings import (
     DeviceRecord,
     DeviceRun,
@@ -90,6 +86,10 @@ from fidelity_gate.records.timings import (
     Part,
     Workload,
 )
+from fidelity_gate.records.verdicts import (
+    CheckResult,
+    Outcome,
+    Report,
     Verdict,
 )
 
@@ -106,13 +106,13 @@ __all__ = [
     "Compute",
     "CurvePoint",
     "Depth",
+    "DeviceRecord",
+    "DeviceRun",
+    "DeviceSpec",
     "Dimension",
     "Direction",
     "EnergyModel",
     "Evidence",
-    "DeviceRecord",
-    "DeviceRun",
-    "DeviceSpec",
     "External",
     "Finding",
     "Footprint",
@@ -134,21 +134,21 @@ __all__ = [
     "Measured",
     "Measurement",
     "MeasurementSet",
+    "Memory",
     "ModelFacts",
     "ModelRecord",
     "ModelSpec",
     "Need",
-    "Memory",
     "NoiseFloor",
     "NoiseFloorSpec",
     "Options",
     "Outcome",
+    "Part",
     "Place",
     "Policy",
     "Probes",
     "Provenance",
     "QuantizedWeight",
-    "Part",
     "Report",
     "Role",
     "RuleFacts",
@@ -163,5 +163,5 @@ __all__ = [
     "Tensor",
     "TensorFact",
     "Verdict",
-]
     "Workload",
+]
