@@ -60,6 +60,7 @@ class Session:
                 )
             except Exception as error:  # onnxruntime's errors have no public base of their own
                 raise self._told(error, "does not take it") from error
+        self._session._model_bytes = None  # the whole file, kept for another provider to fall back to: there is none
 
     def run(self, outputs: Sequence[str], feeds: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
         """Return these outputs; arrays of their own memory.
