@@ -27,8 +27,8 @@ if TYPE_CHECKING:
         ModelSpec,
         Need,
         Options,
-        Probes,
         Part,
+        Probes,
         QuantizedWeight,
         Report,
         Role,
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
         StepState,
         Target,
         Tensor,
-    )
         Workload,
+    )
 
 
 # ---------------------------------------------------------------- models
@@ -262,6 +262,26 @@ class FileMetric(Protocol):
         """Return the value; raises NotMeasured with the reason when there is none."""
 
 
+class DeviceMetric(FileMetric, Protocol):
+    """metrics: evidence from a device that ran the model alone (`evidence` DEVICE); `measure` finds it in records."""
+
+    @property
+    def device(self) -> str:
+        """Return the device, by its name in the policy."""
+
+    @property
+    def part(self) -> Part | None:
+        """Return what has to be timed; None: nothing."""
+
+    @property
+    def memory(self) -> bool:
+        """Return whether memory has to be measured."""
+
+    @property
+    def fewest_runs(self) -> int:
+        """Return with how many runs it can be told at all."""
+
+
 # ---------------------------------------------------------------- analysis
 
 
@@ -297,26 +317,6 @@ class Subject(Protocol):
         """Return the device classes that it is meant for."""
 
     @property
-class DeviceMetric(FileMetric, Protocol):
-    """metrics: evidence from a device that ran the model alone (`evidence` DEVICE); `measure` finds it in records."""
-
-    @property
-    def device(self) -> str:
-        """Return the device, by its name in the policy."""
-
-    @property
-    def part(self) -> Part | None:
-        """Return what has to be timed; None: nothing."""
-
-    @property
-    def memory(self) -> bool:
-        """Return whether memory has to be measured."""
-
-    @property
-    def fewest_runs(self) -> int:
-        """Return with how many runs it can be told at all."""
-
-
     def reference(self) -> Subject | None:
         """Return what it is held against."""
 
@@ -340,6 +340,26 @@ class LintRule(Protocol):
 
     def check(self, subject: Subject) -> Iterable[Found]:
         """Yield every place where the mistake is, in the file's order. Raises ModelRefused for unreadable weights."""
+
+
+# ---------------------------------------------------------------- devices
+
+
+class Device(Protocol):
+    """devices: who runs a model, and says how long it takes. The fields are options of a policy's `devices:` entry."""
+
+    units: ClassVar[Mapping[str, str]]  # option -> unit, of options that a policy writes as quantities: "20 %"
+
+    def describe(self) -> Options:
+        """Return what it runs on, sorted by name, without running anything."""
+
+    def run(self, workload: Workload) -> DeviceRun:
+        """Run one model; `device` and `plug` of the answer are filled in by whoever asks.
+
+        Raises:
+            Refused: the model cannot be run here.
+            Undecided: the device cannot say: out of time, out of memory, not there.
+        """
 
 
 # ---------------------------------------------------------------- doors
@@ -376,26 +396,6 @@ class LintReporter(Protocol):
     """reports.lint: a lint report record -> text. Decides nothing."""
 
     suffix: ClassVar[str]
-
-# ---------------------------------------------------------------- devices
-
-
-class Device(Protocol):
-    """devices: who runs a model, and says how long it takes. The fields are options of a policy's `devices:` entry."""
-
-    units: ClassVar[Mapping[str, str]]  # option -> unit, of options that a policy writes as quantities: "20 %"
-
-    def describe(self) -> Options:
-        """Return what it runs on, sorted by name, without running anything."""
-
-    def run(self, workload: Workload) -> DeviceRun:
-        """Run one model; `device` and `plug` of the answer are filled in by whoever asks.
-
-        Raises:
-            Refused: the model cannot be run here.
-            Undecided: the device cannot say: out of time, out of memory, not there.
-        """
-
 
     def render(self, report: LintReport) -> str:
         """Return the whole text."""
