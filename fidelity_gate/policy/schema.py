@@ -193,7 +193,9 @@ class SourceBlock(BaseModel):
     model_config: ClassVar[ConfigDict] = ConfigDict(strict=True, extra="allow", frozen=True, allow_inf_nan=False)
     __pydantic_extra__: dict[str, Scalar]
 
-    use: str = Field(description="The kind of source: npz, safetensors, frames, wav, sudoku, maze, modular-addition, zoo.")
+    use: str = Field(
+        description="The kind of source: npz, safetensors, frames, wav, sudoku, maze, modular-addition, zoo."
+    )
 
 
 class InputsBlock(SourceBlock):
