@@ -19,7 +19,7 @@ TIMED = "fidelity_gate.devices.host_worker:timed"
 WEIGHED = "fidelity_gate.devices.host_worker:weighed"
 FEWEST_RUNS = 5  # with fewer, the spread says nothing
 MOST_RUNS, MOST_THREADS, MOST_SECONDS = 100_000, 256, 86_400
-_NANOSECOND = 1e-9
+_NANOSECONDS = 1_000_000_000  # a second
 # Only against a model that runs away: the address space of a process is many times what it has resident.
 _ADDRESS_SPACE = 1 << 38
 
@@ -105,4 +105,4 @@ def _within(name: str, value: float, least: float, most: float) -> None:
 
 
 def _seconds(nanoseconds: Json) -> tuple[float, ...]:
-    return tuple(int(str(one)) * _NANOSECOND for one in nanoseconds) if isinstance(nanoseconds, list) else ()
+    return tuple(int(str(one)) / _NANOSECONDS for one in nanoseconds) if isinstance(nanoseconds, list) else ()
