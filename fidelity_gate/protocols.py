@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Mapping
+    from collections.abc import Generator, Iterable, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         ModelRecord,
         ModelSpec,
         Need,
+        OnnxArtifact,
         Options,
         Part,
         Probes,
@@ -101,6 +102,25 @@ class Recursion(Protocol):
         """
 
 
+class GraphSession(Protocol):
+    """A step graph in memory, which a host runs once at a time."""
+
+    def run(self, outputs: Sequence[str], feeds: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        """Return these outputs for these inputs, states among both."""
+
+
+@runtime_checkable
+class GraphRecursion(Recursion, Protocol):
+    """A recursion that runs a step graph again and again, its states fed back."""
+
+    @property
+    def rows(self) -> int:
+        """Return how many probes a run takes; 0 for any number."""
+
+    def over(self, session: GraphSession) -> Recursion:
+        """Return the same recursion over another session, whose graph has at least the same inputs and outputs."""
+
+
 class OpenedModel(Protocol):
     """A model file that was read, hashed and understood, but does not run yet."""
 
@@ -123,6 +143,15 @@ class OpenedModel(Protocol):
         Args:
             sizes: for dimensions that the file leaves open, by their name; their shapes are worked out with them.
         """
+
+
+@runtime_checkable
+class OpenedGraph(OpenedModel, Protocol):
+    """A step graph that was opened."""
+
+    @property
+    def data(self) -> bytes:
+        """Return the bytes of its file, as they were hashed."""
 
 
 class Weights(Protocol):
@@ -163,8 +192,14 @@ class Recipe(Protocol):
 
     takes_calibration: ClassVar[bool]  # whether calibration puzzles mean anything to it
 
-    def compress(self, model: OpenedModel, calibration: Probes | None) -> Artifact:
-        """Return the compressed artifact; raises UsageError when the recipe would change nothing."""
+    def compress(
+        self, model: OpenedModel, calibration: Probes | None, progress: Progress | None = None
+    ) -> Artifact | OnnxArtifact:
+        """Return what was compressed: tensors in our format, or a step graph where the model is one.
+
+        Raises:
+            UsageError: the model is none that this recipe takes, or the recipe would change nothing.
+        """
 
 
 # ---------------------------------------------------------------- metrics

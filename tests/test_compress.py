@@ -85,8 +85,9 @@ def block_error(reference: str, artifact: Artifact) -> float:
 # ---------------------------------------------------------------- every recipe
 
 
-def test_every_recipe_of_the_room_is_tested_here() -> None:
-    assert tuple(registry.table_of("compress")) == ALL
+def test_every_recipe_for_checkpoints_is_tested_here() -> None:
+    """Those for ONNX step graphs are tested in test_compress_onnx.py."""
+    assert tuple(name for name in registry.table_of("compress") if not name.startswith("onnx-")) == ALL
 
 
 @pytest.mark.parametrize("recipe", ALL)

@@ -10,4 +10,9 @@ TABLE = {
     "int8": "fidelity_gate.compress.integer:Int8",
     "int8-bnb": "fidelity_gate.compress.bnb:Int8Bnb",
     "nf4-bnb": "fidelity_gate.compress.bnb:Nf4Bnb",
+    "onnx-dynamic-int8": "fidelity_gate.compress.onnx_recipes:OnnxDynamicInt8",
+    "onnx-fp16": "fidelity_gate.compress.onnx_recipes:OnnxFp16",
+    "onnx-int4": "fidelity_gate.compress.onnx_recipes:OnnxInt4",
+    "onnx-int8": "fidelity_gate.compress.onnx_recipes:OnnxInt8",
+    "onnx-static-int8": "fidelity_gate.compress.onnx_recipes:OnnxStaticInt8",
 }

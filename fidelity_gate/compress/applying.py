@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias
 
 import numpy as np
 
@@ -16,11 +16,11 @@ from fidelity_gate.storage.integers import IntegerScheme
 from fidelity_gate.storage.quantized import dense_tensor, fact_of, integer_tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from fidelity_gate.protocols import OpenedModel
+    from fidelity_gate.protocols import OpenedModel, Progress
     from fidelity_gate.records import ModelFacts, Probes, TensorFact
 
 Precision: TypeAlias = Literal["float32", "float16", "bfloat16", "int8"]
@@ -42,6 +42,7 @@ class Compression:
 
     name: ClassVar[str]
     takes_calibration: ClassVar[bool] = False
+    suffix: ClassVar[str] = ".safetensors"
 
     heads: Precision = "float32"
     embeddings: Precision = "float32"
@@ -50,8 +51,13 @@ class Compression:
         """Return the function that stores one block matrix."""
         raise NotImplementedError
 
-    def compress(self, model: OpenedModel, calibration: Probes | None) -> Artifact:
+    def compress(self, model: OpenedModel, calibration: Probes | None, progress: Progress | None = None) -> Artifact:
         """Return the compressed artifact.
+
+        Args:
+            model: the reference.
+            calibration: puzzles of the training set, for recipes that take them.
+            progress: told of every tensor.
 
         Raises:
             UsageError: the recipe would change nothing, has no use for the calibration puzzles it was given, or the
@@ -63,7 +69,9 @@ class Compression:
         _refuse_unfit(model.facts)
         encode_block = self.block_encoder(model, calibration)
         arrays, roles = model.dense(), {fact.name: fact.role for fact in model.facts.tensors}
-        tensors = tuple(self._stored(name, roles[name], arrays[name], encode_block) for name in sorted(arrays))
+        tensors = tuple(
+            self._stored(name, roles[name], arrays[name], encode_block) for name in told(sorted(arrays), progress)
+        )
         _refuse_no_change(self.name, model.facts, map(fact_of, tensors))
         return Artifact(
             family=model.facts.family,
@@ -87,10 +95,32 @@ class Compression:
         return dense_tensor(name, role, values, precision)
 
 
-def recipe_text(recipe: Compression) -> str:
+class Named(Protocol):
+    """A recipe's class: a frozen dataclass with a name."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+    name: ClassVar[str]
+
+
+def recipe_text(recipe: Named) -> str:
     """Return the recipe with every option, as `--recipe` takes it: "int4-naive,embeddings=float32,heads=float32"."""
     options = sorted((item.name, getattr(recipe, item.name)) for item in fields(recipe))
-    return ",".join([recipe.name, *(f"{name}={shown(value).strip(chr(39))}" for name, value in options)])
+    texts = (f"{name}={value if isinstance(value, str) else shown(value)}" for name, value in options)
+    return ",".join([recipe.name, *texts])
+
+
+def told(names: Sequence[str], progress: Progress | None) -> Iterator[str]:
+    """Yield every name, and tell a progress when whoever took it comes back for the next."""
+    if progress is None:
+        yield from names
+        return
+    progress.start("compressing", len(names))
+    try:
+        for name in names:
+            yield name
+            progress.advance(1)
+    finally:
+        progress.done()
 
 
 def block_matrices(tensors: Iterable[TensorFact]) -> tuple[TensorFact, ...]:
@@ -102,6 +132,8 @@ def _refuse_unfit(facts: ModelFacts) -> None:
     """Refuse a model that our format cannot hold, or that was compressed before."""
     if not facts.family:
         hint = "hooked models are compressed by the code that makes them"
+        if facts.file_format == "onnx":
+            hint = "it is an ONNX graph: onnx-int8, onnx-static-int8, onnx-int4, ..."
         raise UsageError("its recursion is none of the known families", where=facts.path, hint=hint)
     matrices = block_matrices(facts.tensors)
     if not matrices:

@@ -35,7 +35,7 @@ class RecipeHelp:
     name: str
     summary: str
     options: tuple[OptionHelp, ...]  # its own
-    shared: tuple[OptionHelp, ...]  # those that every recipe has, with this one's defaults
+    shared: tuple[OptionHelp, ...]  # those that every recipe for checkpoints has, with this one's defaults
 
 
 def parse_recipe(text: str) -> Recipe:
@@ -51,6 +51,11 @@ def parse_recipe(text: str) -> Recipe:
     return recipe
 
 
+def suffix_of(text: str) -> str:
+    """Return how the file's name ends that the recipe `NAME[,key=value...]` makes; raises UsageError as above."""
+    return str(getattr(parse_recipe(text), "suffix", Compression.suffix))
+
+
 def recipes() -> tuple[RecipeHelp, ...]:
     """Return every recipe with its options, read from the classes themselves, sorted by name."""
     return tuple(_help(name, registry.find(ROOM, name)) for name in registry.table_of(ROOM))
@@ -64,7 +69,7 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def shared_options() -> tuple[OptionHelp, ...]:
-    """Return the options that every recipe of ours has."""
+    """Return the options that every recipe for checkpoints and artifacts has."""
     return _options(Compression)
 
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from fidelity_gate.models.onnx_feeds import Embedding, Feeds
     from fidelity_gate.models.onnx_plan import State, StepPlan
-    from fidelity_gate.models.onnx_session import Session
     from fidelity_gate.models.onnx_start import Starts
+    from fidelity_gate.protocols import GraphSession
     from fidelity_gate.records import Carry, Depth, Probes
 
 _HALTING = 2  # halt, continue
@@ -54,7 +54,9 @@ class OnnxRecursion:
     the states of several runs are put together after a step.
     """
 
-    def __init__(self, session: Session, plan: StepPlan, starts: Starts, embedding: Embedding | None = None) -> None:
+    def __init__(
+        self, session: GraphSession, plan: StepPlan, starts: Starts, embedding: Embedding | None = None
+    ) -> None:
         """Take a loaded graph and how it is run."""
         self.streams: tuple[str, ...] = plan.streams
         self._session = session
@@ -91,6 +93,10 @@ class OnnxRecursion:
             forced = yield StepState(self._carry(members), *self._read_heads(members))
             if forced is not None:
                 self._replace(members, forced)
+
+    def over(self, session: GraphSession) -> OnnxRecursion:
+        """Return the same recursion over another session: of the same graph, or one that also watches its values."""
+        return OnnxRecursion(session, self._plan, self._starts, self._embedding)
 
     def _member(self, feeder: Feeder, rows: NDArray[np.intp], real: int) -> _Run:
         states = {state.slot.name: self._starts.of(state, len(rows)) for state in self._plan.states}

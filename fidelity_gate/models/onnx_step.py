@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from fidelity_gate.errors import ModelRefused
 from fidelity_gate.files import read_file
+from fidelity_gate.graphs.compression_metadata import compression_metadata
 from fidelity_gate.graphs.reading import read_onnx
 from fidelity_gate.graphs.shapes import inferred
 from fidelity_gate.graphs.step_metadata import step_metadata
@@ -59,6 +60,7 @@ class OnnxStep:
         onnx = read_onnx(file.data, spec.path, declared=options.states)
         weights = GraphWeights(onnx, spec.path)
         tensors, told = weights.facts(), step_metadata(onnx.graph.metadata, spec.path)
+        done = compression_metadata(onnx.graph.metadata, spec.path)
         beside = read_beside(spec.path, options, told)
         facts = ModelFacts(
             path=spec.path,
@@ -70,6 +72,8 @@ class OnnxStep:
             depth=told.depth if told else None,
             geometry=geometry_of(onnx.graph, tensors) if told else None,  # operators alone tell no layers
             tensors=tensors,
+            recipe=done.recipe if done else "",
+            calibration_rows=done.calibration_rows if done else (),
             notes=(*_notes(file, onnx.graph, told), *_settings(options, beside)),
             claimed_family=told.family if told else "",
         )

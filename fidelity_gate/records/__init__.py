@@ -13,6 +13,10 @@ from fidelity_gate.records.analysis import (
     LocationKind,
     Need,
 )
+from fidelity_gate.records.compression import (
+    OnnxArtifact,
+    StateRange,
+)
 from fidelity_gate.records.graphs import (
     Attribute,
     Dimension,
@@ -141,6 +145,7 @@ __all__ = [
     "Need",
     "NoiseFloor",
     "NoiseFloorSpec",
+    "OnnxArtifact",
     "Options",
     "Outcome",
     "Part",
@@ -156,6 +161,7 @@ __all__ = [
     "Scalar",
     "Severity",
     "StatePair",
+    "StateRange",
     "StepGraph",
     "StepState",
     "StoredTensor",

@@ -1,4 +1,4 @@
-"""`fidelity-gate compress`: write a compressed candidate of a reference, and say what became of its weights."""
+"""`fidelity-gate compress`: write a compressed candidate of a reference, or of a step graph."""
 
 from __future__ import annotations
 
@@ -13,17 +13,12 @@ from typing import TYPE_CHECKING
 import click
 
 from fidelity_gate.errors import UsageError
-from fidelity_gate.records import Role
-from fidelity_gate.text import printable
-from fidelity_gate.units import format_value
-from fidelity_gate.verbs.columns import columns
 from fidelity_gate.verbs.given_model import given_model
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from fidelity_gate.compress.choosing import OptionHelp
-    from fidelity_gate.records import Artifact, ModelFacts, Probes, TensorFact
+    from fidelity_gate.protocols import Progress
+    from fidelity_gate.records import Artifact, ModelFacts, OnnxArtifact, Probes
 
 EPILOG = """\b
 Examples:
@@ -31,10 +26,12 @@ Examples:
   fidelity-gate compress ref.safetensors --recipe int8 -o int8.safetensors
   fidelity-gate compress ref.safetensors --recipe int4-calibrated,clip=mse --calibration calib.npz
   fidelity-gate compress 'runs/sudoku/step_5000' --recipe int4-naive --model h_cycles=3 --model l_cycles=6
+  fidelity-gate compress step.onnx --recipe onnx-static-int8,exclude=carry --calibration calib.npz -o int8.onnx
 
-Without -o the file is written beside the reference, as REFERENCE.RECIPE.safetensors.
+Without -o the file is written beside the reference, as REFERENCE.RECIPE.safetensors (or .onnx for a step graph).
 """
 SUFFIX = ".safetensors"
+GRAPH_SUFFIX = ".onnx"
 _HEAD_BYTES = 4096
 _LINE_WIDTH = 100
 
@@ -55,31 +52,43 @@ def compress(  # noqa: PLR0913  (one argument an option: click's way)
     pairs: tuple[str, ...],
     list_recipes: bool,
 ) -> int:
-    """Write a compressed candidate of the model in REFERENCE."""
+    """Write a compressed candidate of the model, or of the ONNX step graph, in REFERENCE."""
     if list_recipes:
         _say(recipes_text())
         return 0
     if not reference or not recipe:
         missing = "a reference" if not reference else "--recipe"
         raise UsageError(f"{missing} is missing", hint="fidelity-gate compress REFERENCE --recipe NAME; or --list")
-    target = output or default_output(reference, recipe)
-    _refuse_target(target, reference, calibration)
-    facts, artifact = compressed(reference, recipe, pairs=pairs, calibration=calibration)
-    size, digest = _write(artifact, target)
-    _say(summary(facts, artifact, target, size) + f"\nsha256 {digest}")
+    from fidelity_gate.compress.choosing import suffix_of
+    from fidelity_gate.verbs.compress_summary import summary
+    from fidelity_gate.verbs.progress import Bar
+
+    suffix = suffix_of(recipe)
+    target = output or default_output(reference, recipe, suffix)
+    _refuse_target(target, reference, calibration, suffix)
+    with Bar() as bar:
+        facts, made = candidate(reference, recipe, pairs=pairs, calibration=calibration, progress=bar)
+    data, digest = _write(made, target)
+    _say(summary(facts, made, target, len(data)) + f"\nsha256 {digest}")
     return 0
 
 
-def compressed(
-    reference: str, recipe: str, *, pairs: tuple[str, ...] = (), calibration: str | None = None
-) -> tuple[ModelFacts, Artifact]:
-    """Return the facts of a reference, and the artifact that a recipe makes of it.
+def candidate(
+    reference: str,
+    recipe: str,
+    *,
+    pairs: tuple[str, ...] = (),
+    calibration: str | None = None,
+    progress: Progress | None = None,
+) -> tuple[ModelFacts, Artifact | OnnxArtifact]:
+    """Return the facts of a reference, and what a recipe makes of it.
 
     Args:
         reference: path of the model.
         recipe: `NAME[,key=value...]`.
         pairs: facts that the file lacks, `KEY=VALUE`.
         calibration: a file of puzzles, or `SOURCE:key=value,...`.
+        progress: told how far it is.
     """
     from fidelity_gate.compress.choosing import parse_recipe
     from fidelity_gate.models.opening import open_model
@@ -88,14 +97,54 @@ def compressed(
     probes = None if calibration is None else _calibration(calibration)
     with contextlib.redirect_stdout(sys.stderr):  # whatever libraries print does not belong in the table
         model = open_model(given_model(reference, pairs))
-        return model.facts, chosen.compress(model, probes)
+        return model.facts, chosen.compress(model, probes, progress)
 
 
-def default_output(reference: str, recipe: str) -> str:
+def compressed(
+    reference: str, recipe: str, *, pairs: tuple[str, ...] = (), calibration: str | None = None
+) -> tuple[ModelFacts, Artifact]:
+    """Return the facts of a reference, and the artifact that a recipe for checkpoints makes of it; see `candidate`.
+
+    Raises:
+        UsageError: the recipe makes step graphs.
+    """
+    from fidelity_gate.records import Artifact
+
+    facts, made = candidate(reference, recipe, pairs=pairs, calibration=calibration)
+    if not isinstance(made, Artifact):
+        raise UsageError("makes a step graph, not an artifact", field="--recipe")
+    return facts, made
+
+
+def compressed_graph(
+    reference: str, recipe: str, *, pairs: tuple[str, ...] = (), calibration: str | None = None
+) -> tuple[ModelFacts, OnnxArtifact]:
+    """Return the facts of a step graph, and what a recipe for step graphs makes of it; see `candidate`.
+
+    Raises:
+        UsageError: the recipe makes artifacts.
+    """
+    from fidelity_gate.records import OnnxArtifact
+
+    facts, made = candidate(reference, recipe, pairs=pairs, calibration=calibration)
+    if not isinstance(made, OnnxArtifact):
+        raise UsageError("makes an artifact, not a step graph", field="--recipe")
+    return facts, made
+
+
+def content(made: Artifact | OnnxArtifact) -> bytes:
+    """Return the bytes of the file that it makes."""
+    from fidelity_gate.records import OnnxArtifact
+    from fidelity_gate.storage.artifact import encode
+
+    return made.data if isinstance(made, OnnxArtifact) else encode(made)
+
+
+def default_output(reference: str, recipe: str, suffix: str = SUFFIX) -> str:
     """Return `FOLDER/REFERENCE.RECIPE.safetensors`, the recipe's text cut down to letters, digits and dashes."""
     path = Path(reference)
-    stem = path.stem if path.suffix in (SUFFIX, ".pt", ".pth", ".ckpt") else path.name
-    return str(path.with_name(f"{stem}.{re.sub(r'[^A-Za-z0-9]+', '-', recipe).strip('-')}{SUFFIX}"))
+    stem = path.stem if path.suffix in (SUFFIX, GRAPH_SUFFIX, ".pt", ".pth", ".ckpt") else path.name
+    return str(path.with_name(f"{stem}.{re.sub(r'[^A-Za-z0-9]+', '-', recipe).strip('-')}{suffix}"))
 
 
 def recipes_text() -> str:
@@ -106,8 +155,9 @@ def recipes_text() -> str:
     for recipe in recipes():
         lines += [recipe.name, *_indented(recipe.summary, 4)]
         lines += [line for option in recipe.options for line in _option_lines(option)]
-        lines += [f"    {' '.join(f'{option.name}={option.default}' for option in recipe.shared)}", ""]
-    lines.append("Every recipe:")
+        shared = " ".join(f"{option.name}={option.default}" for option in recipe.shared)
+        lines += [f"    {shared}", ""] if shared else [""]
+    lines.append("Every recipe for checkpoints and artifacts:")
     return "\n".join([*lines, *(line for option in shared_options() for line in _option_lines(option))])
 
 
@@ -120,47 +170,13 @@ def _indented(text: str, columns: int) -> list[str]:
     return textwrap.wrap(text, _LINE_WIDTH, initial_indent=margin, subsequent_indent=margin)
 
 
-def summary(facts: ModelFacts, artifact: Artifact, target: str, size: int) -> str:
-    """Return the table of what was stored how, before and after."""
-    from fidelity_gate.storage.quantized import fact_of
-
-    after = tuple(fact_of(tensor) for tensor in artifact.tensors)
-    rows = [("", "stored as", "before", "after")]
-    rows += [_row(role, facts.tensors, after) for role in Role if any(fact.role is role for fact in after)]
-    rows.append(("file", facts.file_format + " -> artifact", _bytes(facts.size_bytes), _bytes(size)))
-    lines = [f"{printable(facts.path)} -> {printable(target)}", f"recipe {artifact.recipe}", ""]
-    lines.append(columns(rows))
-    kept = [fact.name for fact in after if fact.bits >= 16]
-    lines += ["", f"block weights below 16 bit: {format_value(_narrow_share(after), 'fraction')}"]
-    if _narrow_share(after):
-        lines.append(f"not quantized: {printable(', '.join(kept), 400)}")
-    if artifact.calibration_rows:
-        lines.append(f"calibration: {len(artifact.calibration_rows)} puzzles, recorded by the digest of every row")
-    return "\n".join(lines)
-
-
-def _row(role: Role, before: Iterable[TensorFact], after: Iterable[TensorFact]) -> tuple[str, str, str, str]:
-    old, new = ([fact for fact in facts if fact.role is role] for facts in (before, after))
-    kinds = ", ".join(sorted({fact.stored_as for fact in new}))
-    return role.value, kinds, *(_bytes(sum(fact.stored_bytes for fact in facts)) for facts in (old, new))  # type: ignore[return-value]  # mypy counts no generator
-
-
-def _narrow_share(tensors: Iterable[TensorFact]) -> float:
-    block = [fact for fact in tensors if fact.role is Role.BLOCK]
-    return sum(fact.values for fact in block if fact.bits < 16) / max(1, sum(fact.values for fact in block))
-
-
-def _bytes(count: int) -> str:
-    return format_value(count, "bytes")
-
-
 def _calibration(text: str) -> Probes:
     from fidelity_gate.inputs.opening import from_path, open_inputs
 
     return open_inputs(from_path(text), ".")
 
 
-def _refuse_target(target: str, reference: str, calibration: str | None) -> None:
+def _refuse_target(target: str, reference: str, calibration: str | None, suffix: str) -> None:
     """Refuse to write over anything but an older candidate; links count as what they point to."""
     for path, what in ((reference, "the reference"), (calibration, "the calibration file")):
         if path is not None and os.path.realpath(path) == os.path.realpath(target):
@@ -169,25 +185,29 @@ def _refuse_target(target: str, reference: str, calibration: str | None) -> None
         raise UsageError("is a folder", where=target, field="-o", hint="name the file in it")
     if not Path(target).parent.is_dir():  # told now, not after minutes of calibration
         raise UsageError("its folder does not exist", where=target, field="-o", hint="make it first")
+    if (suffix == GRAPH_SUFFIX) is not target.lower().endswith(GRAPH_SUFFIX):
+        makes = "a step graph" if suffix == GRAPH_SUFFIX else "no step graph"
+        raise UsageError(f"the recipe makes {makes}", where=target, field="-o", hint=f"a name that ends in {suffix}")
     if Path(target).exists() and not _is_candidate(target):
         raise UsageError("exists, and is no candidate of ours", where=target, field="-o", hint="name another file")
 
 
 def _is_candidate(path: str) -> bool:
+    from fidelity_gate.compress.onnx_finishing import is_compressed_graph
     from fidelity_gate.files import head
     from fidelity_gate.storage.artifact import is_artifact
 
-    return is_artifact(head(path, count=_HEAD_BYTES, kind=UsageError))
+    start = head(path, count=_HEAD_BYTES, kind=UsageError)
+    return is_artifact(start) or is_compressed_graph(start)
 
 
-def _write(artifact: Artifact, target: str) -> tuple[int, str]:
-    """Write the file whole, and return its size and its sha256."""
+def _write(made: Artifact | OnnxArtifact, target: str) -> tuple[bytes, str]:
+    """Write the file whole, and return its bytes and its sha256."""
     from fidelity_gate.files import sha256_hex, write_atomically
-    from fidelity_gate.storage.artifact import encode
 
-    data = encode(artifact)
+    data = content(made)
     write_atomically(target, data)
-    return len(data), sha256_hex(data)
+    return data, sha256_hex(data)
 
 
 def _say(text: str) -> None:
