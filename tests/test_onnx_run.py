@@ -34,7 +34,8 @@ from fidelity_gate.models import onnx_trial
 from fidelity_gate.models.onnx_layout import from_tokens, to_tokens
 from fidelity_gate.models.onnx_start import shaken
 from fidelity_gate.models.onnx_trial import DOMAINS
-from fidelity_gate.records import Depth, RunSpec
+from fidelity_gate.models.opening import open_model
+from fidelity_gate.records import Depth, ModelSpec, RunSpec
 from fidelity_gate.zoo.catalog import entry
 
 METADATA = {
@@ -208,6 +209,12 @@ def test_states_start_at_zero_a_constant_a_file_or_where_metadata_says(tmp_path)
     assert not np.allclose(zero, own)
 
 
+def test_one_constant_for_several_states_is_refused(tmp_path):
+    with refused() as caught:
+        stepper(lstm(tmp_path, "1"), initial="W")
+    assert "initial: {h: W}" in str(caught.value)
+
+
 def test_a_file_of_initial_states_counts_into_digest_and_size(tmp_path):
     path = write(tmp_path)
     save_file({"h": np.ones(WIDTH, np.float32)}, tmp_path / "start.safetensors")
@@ -280,6 +287,11 @@ def test_an_output_that_the_policy_names_is_decoded(tmp_path):
     path, probes = write(tmp_path), frames()
     assert states(stepper(path), probes, 1)[0].logits is None
     assert states(stepper(path, logits="probs"), probes, 1)[0].logits.shape == (3, 1, 3)
+
+
+def test_a_state_may_be_decoded_too(tmp_path):
+    found = states(stepper(write(tmp_path), logits="hn"), frames(), 1)[0]
+    np.testing.assert_array_equal(found.logits, found.carry["h"])
 
 
 def test_one_value_an_answer_needs_a_threshold(tmp_path):
@@ -580,3 +592,10 @@ def test_frames_have_neither_a_vocabulary_nor_labels():
     with refused(InputsRefused) as caught:
         check_probes(make_probes(frames().inputs, labels, source="tests"))
     assert "labels: speaks about tokens" in str(caught.value)
+
+
+def test_a_torch_family_refuses_frames_in_one_line():
+    recursion = open_model(ModelSpec("reference", str(entry("trm-attention-sudoku").weights))).load(RunSpec())
+    with refused(InputsRefused) as caught:
+        states(recursion, frames(), depth=Depth(2, 2, 2))
+    assert "probes are frames, the model takes tokens" in str(caught.value)

@@ -71,6 +71,10 @@ def starts_of(plan: StepPlan, told: StepMetadata | None, file: OnnxFile, beside:
         if name and name not in names:
             what, field = "has no state", f"initial.{name}"
             raise registry.unknown(name, names, what=what, where=where, field=field, kind=ModelRefused)
+    common = said.get("", ZEROS)
+    if len(names) > 1 and common != ZEROS and not is_file(common):
+        hint = f"initial: {{{names[0]}: {common}}}"
+        raise ModelRefused("does not say of which state", where=where, field="initial", hint=hint)
     given: dict[str, NDArray[Any]] = dict(told.initial) if told else {}
     for name in names:
         source = said.get(name, said.get("", ""))

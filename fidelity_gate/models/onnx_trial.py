@@ -55,7 +55,7 @@ def refuse_unsafe(graph: StepGraph, where: str) -> None:
     """
     for node in graph.nodes:
         if node.subgraphs:
-            hint = "unroll it: control flow may run for ever"
+            hint = "unroll it; an If whose condition is fixed can be folded away" if node.op == "If" else "unroll it"
             raise ModelRefused(f"holds {node.op}, a graph of its own", where=where, field=node.name, hint=hint)
         if node.domain not in DOMAINS or node.op == _PRECOMPILED:
             what = f"holds {node.op} of '{node.domain}', which no CPU runs"
