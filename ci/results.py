@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ci.results_onnx import step_graphs
 from ci.results_rules import Rung, rules_section
 from fidelity_gate import gate
 from fidelity_gate.bounds import observations
@@ -29,7 +30,7 @@ from fidelity_gate.verbs.stages import prepare
 from fidelity_gate.zoo.catalog import entry, names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from fidelity_gate.records import Linted, Measurement, MeasurementSet, Options
     from fidelity_gate.zoo.catalog import ZooEntry
@@ -114,9 +115,18 @@ the float32 reference, on its 500 evaluation puzzles.
 
 
 def _section(found: ZooEntry, rungs: list[Rung]) -> str:
-    """Return a model's tables; adds its rungs to those of all models."""
+    """Return a model's two tables, of checkpoints and of step graphs; adds its rungs to those of all models."""
+    lines = [f"## {found.name}", "", found.card.summary, "", *_ladder(found, _candidates, rungs)]
+    lines += ["### As step graphs under onnxruntime", "", *_ladder(found, step_graphs, rungs)]
+    return "\n".join(lines)
+
+
+def _ladder(
+    found: ZooEntry, make: Callable[[ZooEntry, Path], tuple[dict[str, Path], list[str]]], rungs: list[Rung]
+) -> list[str]:
+    """Return one table, with what it was measured on and what is to be said of it."""
     with tempfile.TemporaryDirectory() as folder:
-        made, refused = _candidates(found, Path(folder))
+        made, refused = make(found, Path(folder))
         shipped = str(policy_path(f"zoo/{found.name}.yaml"))
         policy = prepare(
             shipped, reference=None, candidates=tuple(f"{_id(r)}={p}" for r, p in made.items()), inputs=None
@@ -126,8 +136,8 @@ def _section(found: ZooEntry, rungs: list[Rung]) -> str:
             measured = gate.measure(asked, gate.MeasureOptions(), bar)
         blocked = blocked_candidates(judge(replace(asked, checks=policy.checks), measured))
     rungs += _rungs(found.name, made, measured)
-    lines = [f"## {found.name}", "", found.card.summary, "", *_context(measured), "", *_table(made, measured, blocked)]
-    return "\n".join([*lines, "", *_disagreements(made, measured, blocked), *(f"- {line}" for line in refused), ""])
+    lines = [*_context(measured), "", *_table(made, measured, blocked), "", *_disagreements(made, measured, blocked)]
+    return [*lines, *(f"- {line}" for line in refused), ""]
 
 
 def _id(recipe: str) -> str:

@@ -79,10 +79,8 @@ class Reading:
             ModelRefused: nobody says it.
         """
         if "num_heads" not in self.hints:
-            what = "is not known: no shape tells how many attention heads there are"
-            raise ModelRefused(
-                what, field="num_heads", hint="say it: --model num_heads=8, in a policy model: {num_heads: 8}"
-            )
+            what = "is not known: no shape tells it"
+            raise ModelRefused(what, field="num_heads", hint="--model num_heads=8, or model: {num_heads: 8}")
         return self.whole("num_heads")
 
     def said(self, field: str, measured: str) -> None:
