@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from fidelity_gate.lazy import Postponed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import numpy as np
     from numpy.typing import NDArray
+else:
+    np = Postponed("numpy")
 
 ROW_DIGEST_CHARACTERS = 32
 
