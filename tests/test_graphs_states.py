@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from fidelity_gate.errors import ModelRefused
 from fidelity_gate.graphs.states import pair_states
-from fidelity_gate.records import GraphValue
+from fidelity_gate.records import GraphValue, StatePair
 
 
 def value(name, shape=(1, 4, 8), dtype="float32"):
@@ -147,3 +147,10 @@ def test_no_input_and_no_output_is_in_two_pairs_and_all_pairs_could_be_fed_back(
     assert len({pair.input for pair in states}) == len({pair.output for pair in states}) == len(states)
     assert all(types[0][pair.input] == types[1][pair.output] for pair in states)
     assert all("logits" not in pair.output for pair in states if pair.input != "logits")
+
+
+def test_an_input_is_said_to_be_no_state_by_the_word_none():
+    values = [GraphValue(name, "float32", (1, 4)) for name in ("h", "x")]
+    outputs = (GraphValue("h_out", "float32", (1, 4)), GraphValue("x_out", "float32", (1, 4)))
+    pairs, _ = pair_states(tuple(values), outputs, {"x": "none"}, "g.onnx")
+    assert pairs == (StatePair("h", "h_out"),)

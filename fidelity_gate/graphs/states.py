@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from fidelity_gate.records import GraphValue
 
+NO_STATE = "none"  # what a policy, which has no null here, says of an input that is no state
 # What people put around a state's name, and how little it says: the weak ones are one character long.
 _STRONG, _WEAK = 1, 3
 _INPUT_ENDS = dict.fromkeys(("_in", "_prev", "_previous", "_old", "_initial"), _STRONG) | {"0": _WEAK, "_0": _WEAK}
@@ -101,7 +102,7 @@ def _take_declared(pairing: _Pairing, declared: Mapping[str, str | None], where:
         place = f"state.{name}"
         if name not in inputs:
             raise registry.unknown(name, inputs, what="has no input", where=where, field=place, kind=ModelRefused)
-        if target is None:
+        if target is None or (target == NO_STATE and target not in outputs):
             pairing.drop([inputs[name]], [])
             continue
         if target not in outputs:
