@@ -6,10 +6,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # One thread a process: parallel tests on few cores fight each other otherwise.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test check tests format lint types layers bench mutation results pages clean help
+.PHONY: demo test check tests format lint types layers bench bench-onnx mutation results pages clean help
 
 help: ## Show the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 $(VENV)/pyvenv.cfg:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "fidelity-gate needs Python 3.11 or newer: make PYTHON=python3.11 demo" >&2; exit 2; }
@@ -47,6 +47,9 @@ tests: $(VENV)/.dev ## Run the tests
 
 bench: $(VENV)/.dev ## Measure memory and time as ratios in one run
 	$(BIN)/python -m ci.bench
+
+bench-onnx: $(VENV)/.dev ## Measure the gate of a step graph against a loop by hand and Polygraphy
+	$(BIN)/python -m ci.bench_onnx
 
 mutation: $(VENV)/.dev ## Change the judge in every small way; each change must fail a test
 	$(BIN)/python -m ci.mutate_judge

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ci.bench_lint import costs as lint_costs
+from ci.bench_timed import Silent, Timed
 from fidelity_gate import registry
 from fidelity_gate.inputs.making import make_probes
 from fidelity_gate.models.families.trm import Trm
@@ -28,10 +29,9 @@ from fidelity_gate.records import Depth, Probes, Role, RunSpec
 from fidelity_gate.tracing.lockstep import Entrant, Plan, trace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Iterator
 
     from fidelity_gate.protocols import Recursion
-    from fidelity_gate.records import Carry, StepState
 
 BATCH = 16
 MEMORY_DEPTH = Depth(2, 2, 16)
@@ -55,19 +55,6 @@ MODELS = {
         Depth(3, 6, 2),
     ),
 }
-
-
-class Silent:
-    """Progress that nobody watches."""
-
-    def start(self, label: str, total: int) -> None:
-        """Ignore the start."""
-
-    def advance(self, count: int) -> None:
-        """Ignore a step."""
-
-    def done(self) -> None:
-        """Ignore the end."""
 
 
 def main() -> None:
@@ -132,28 +119,6 @@ def _lockstep_ratio(name: str) -> tuple[float, str]:
         whole = _cpu_seconds(lambda: _gate(list(models), probes, depth))
         ratios.append(whole / (sum(model.spent for model in models) - before))
     return median(ratios), f"median of {ROUNDS} rounds from {min(ratios):.3f} to {max(ratios):.3f}"
-
-
-class Timed:
-    """A model that adds up the CPU-seconds of its own steps."""
-
-    def __init__(self, model: Recursion) -> None:
-        self.model = model
-        self.streams = model.streams
-        self.spent = 0.0
-
-    def run(
-        self, batch: Probes, depth: Depth, *, perturbation: float = 0.0, seed: int = 0
-    ) -> Generator[StepState, Carry | None, None]:
-        """Yield what the model yields, timing it."""
-        states = self.model.run(batch, depth, perturbation=perturbation, seed=seed)
-        while True:
-            start = time.process_time()
-            state = next(states, None)
-            self.spent += time.process_time() - start
-            if state is None:
-                return
-            yield state
 
 
 def _cpu_seconds(work: Callable[[], None]) -> float:

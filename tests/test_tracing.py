@@ -307,6 +307,15 @@ def test_two_runs_that_differ_are_undecided():
     assert run(Unsteady(), free=[fidelity()], repeat=False).stopped == ""
 
 
+def test_the_noise_floor_is_not_run_twice_again():
+    reference, other = FakeRecursion(), FakeRecursion(error=0.1)
+    lead = Entrant("reference", reference, DEPTH)
+    floor = Entrant("noise floor", reference, DEPTH, (fidelity(),), perturbation=1e-6)
+    traced = trace(lead, (Entrant("int4", other, DEPTH, (fidelity(),)), floor), PROBES, Plan(batch=40), Recorded())
+    assert [one.stopped for one in traced] == ["", ""]
+    assert (reference.runs, other.runs) == (4, 3)  # twice to see whether it repeats itself, and once for every part
+
+
 def test_an_accumulator_that_gives_up_does_not_stop_the_others():
     quits, stays = Seen(refuses="no labels"), Seen()
     traced = run(FakeRecursion(error=0.1), free=[quits, stays])

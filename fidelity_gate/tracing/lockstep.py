@@ -125,13 +125,17 @@ def _lockstep(lead: Lead, rivals: tuple[Rival, ...], task: Task, on_step: Callab
 
 
 def _check_repeatable(reference: Entrant, rivals: tuple[Rival, ...], probes: Probes) -> None:
-    """Run the first probes twice through every model; a reference that differs raises, a rival is stopped."""
+    """Run the first probes twice through every model; a reference that differs raises, a rival is stopped.
+
+    The noise floor is the reference from another start: running it twice again would tell nothing new.
+    """
     task = Task(probes.rows(0, REPEATED_PROBES), 0, 0)
     difference = _difference(reference, task)
     if difference:
         hint = "switch dropout and other randomness off, or use one thread"
         raise Undecided(f"two runs of the reference differ: {difference}", field=reference.name, hint=hint)
-    for rival in rivals:
+    others = [rival for rival in rivals if rival.entrant.model is not reference.model]
+    for rival in others:
         with contextlib.suppress(NotMeasured):  # the trace comes upon it again, and tells
             difference = _difference(rival.entrant, task)
             rival.stopped = f"two runs differ: {difference}" if difference else ""
