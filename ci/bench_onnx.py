@@ -85,7 +85,7 @@ def _options() -> argparse.Namespace:
 
 
 def _say(what: str, ratio: float, detail: str) -> None:
-    sys.stdout.write(f"{what:<44} {ratio:7.4f}   {detail}\n")
+    sys.stdout.write(f"{what:<54} {ratio:7.3g}   {detail}\n")
     sys.stdout.flush()
 
 
@@ -103,7 +103,7 @@ def _compare(folder: Path, polygraphy: str, rounds: int) -> None:
     if polygraphy:
         _ratios("the comparison alone against Polygraphy", costs, "gate", "polygraphy")
     else:
-        sys.stdout.write("Polygraphy is not installed (pip install polygraphy, or --polygraphy PYTHON): left out\n")
+        sys.stdout.write("Polygraphy is not installed (pip install '.[bench]', or --polygraphy PYTHON): left out\n")
     _ratios("measure, noise floor and all, against a loop", costs, "measure", "loop with floor")
     for name in ("loop", "polygraphy"):
         if name in contestants:

@@ -52,7 +52,7 @@ def make(folder: Path, steps: int) -> None:
     (folder / "all_config.yaml").write_text(CONFIG.format(cycles=CYCLES, steps=steps))
     opened = open_model(ModelSpec("reference", str(folder / "reference.safetensors")))
     (folder / "step.onnx").write_bytes(export_step(opened, ExportPlan(batch=1)).data)
-    _quantize(folder / "step.onnx", folder / "int8.onnx")
+    quantize(folder / "step.onnx", folder / "int8.onnx")
     rows = np.random.default_rng(1).integers(1, VOCABULARY, (MOST_PROBES, TOKENS), dtype=np.int32)
     for count in (4, MOST_PROBES):
         np.savez(folder / f"probes-{count}.npz", inputs=rows[:count])
@@ -90,7 +90,7 @@ def _weights() -> Iterator[tuple[str, NDArray[np.float32]]]:
         yield name, (draws.standard_normal(shape) * scale * calm).astype(np.float32)
 
 
-def _quantize(source: Path, target: Path) -> None:
+def quantize(source: Path, target: Path) -> None:
     """Quantize every MatMul with a constant: INT8 weights, and activations whose scale is found at every run."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
     from onnxruntime.quantization.shape_inference import quant_pre_process
