@@ -153,15 +153,17 @@ def found_with(subject, code, **options):
     spread=st.floats(0, 1),
     seed=st.integers(0, 999),
 )
-def test_the_foretold_ratio_meets_the_measured_one_within_a_decibel_from_ten_up(bits, axis, symmetric, spread, seed):
+def test_the_foretold_ratio_meets_the_measured_one_within_a_decibel_from_thirteen_up(
+    bits, axis, symmetric, spread, seed
+):
     rows = np.exp(spread * np.random.default_rng(seed).normal(size=(48, 1)))
     values = (weights(48, 200, seed=seed) * rows).astype(np.float32)
     weight, decoded = quantized(values, bits, axis, symmetric=symmetric)
     grid = grid_of(weight)
     foretold = decibels(grid.power.mean(), grid.noise.mean())
     measured = decibels((values.astype(float) ** 2).mean(), ((decoded - values).astype(float) ** 2).mean())
-    if foretold >= 10:
-        assert foretold == pytest.approx(measured, abs=1)
+    if foretold >= 10:  # under some thirteen the rounding is no longer uniform noise
+        assert foretold == pytest.approx(measured, abs=1 if foretold >= 13 else 2)
     else:
         assert measured < 13
 
