@@ -114,7 +114,7 @@ def _compare(folder: Path, polygraphy: str, rounds: int) -> None:
 
 
 def _contestants(folder: Path, polygraphy: str) -> dict[str, list[str]]:
-    plain, floor = job(folder, PROBES, STEPS), job(folder, PROBES, STEPS, PERTURBATION)
+    plain, floor = job(folder, PROBES, STEPS), job(folder, PROBES, STEPS, perturbation=PERTURBATION)
     release = policy(folder, PROBES, STEPS)
     found = {
         "loop": _rival(sys.executable, "loop", plain, folder / "loop.json"),
@@ -166,12 +166,21 @@ def _flat(figures: Mapping[str, list[object]]) -> list[float]:
 
 def _memory(folder: Path) -> None:
     """Print the gate's peak with more steps, and with more probes, against its peak with few of both."""
-    sizes = {"few": (PROBES, FEW_STEPS), "steps": (PROBES, STEPS), "probes": (MOST_PROBES, FEW_STEPS)}
-    peaks = {}
-    for name, (probes, steps) in sizes.items():
-        peaks[name] = _by_turns({name: _gate(job(folder, probes, steps), folder / "memory.json")})[name].peak
-    for name, told in (("steps", f"{STEPS} steps against {FEW_STEPS}"), ("probes", f"{MOST_PROBES} probes against 4")):
-        _say(f"peak, {told}", peaks[name] / peaks["few"], f"{peaks[name]:.0f} and {peaks['few']:.0f} MiB")
+    few = _peak(job(folder, PROBES, FEW_STEPS))
+    larger = {
+        f"{STEPS} steps against {FEW_STEPS}": job(folder, PROBES, STEPS),
+        f"{MOST_PROBES} probes, {PROBES} at a time, against {PROBES}": job(
+            folder, MOST_PROBES, FEW_STEPS, batch=PROBES
+        ),
+        f"{MOST_PROBES} probes, all at a time, against {PROBES}": job(folder, MOST_PROBES, FEW_STEPS),
+    }
+    for told, task in larger.items():
+        peak = _peak(task)
+        _say(f"peak, {told}", peak / few, f"{peak:.0f} and {few:.0f} MiB")
+
+
+def _peak(task: Path) -> float:
+    return _by_turns({"gate": _gate(task, task.with_name("memory.json"))})["gate"].peak
 
 
 def _answer(command: list[str], path: Path) -> dict[str, float]:

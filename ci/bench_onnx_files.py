@@ -60,9 +60,17 @@ def make(folder: Path, steps: int) -> None:
     np.savez(folder / "starts.npz", **{to: np.tile(weights[name], (1, TOKENS, 1)) for to, name in names.items()})
 
 
-def job(folder: Path, probes: int, steps: int, perturbation: float = 0.0) -> Path:
-    """Write what the hand-written comparisons read, and return its path."""
-    path = folder / f"job-{probes}-{steps}-{perturbation:g}.json"
+def job(folder: Path, probes: int, steps: int, *, perturbation: float = 0.0, batch: int = 32) -> Path:
+    """Write what the comparisons read, and return its path.
+
+    Args:
+        folder: of the models and the probes.
+        probes: how many.
+        steps: of each.
+        perturbation: of a noise floor; 0 for none.
+        batch: probes that the gate steps together; 32 is its default.
+    """
+    path = folder / f"job-{probes}-{steps}-{perturbation:g}-{batch}.json"
     told = {
         "reference": "step.onnx",
         "candidate": "int8.onnx",
@@ -70,7 +78,8 @@ def job(folder: Path, probes: int, steps: int, perturbation: float = 0.0) -> Pat
         "starts": "starts.npz",
     }
     files = {name: str(folder / file) for name, file in told.items()}
-    path.write_text(json.dumps({**files, "steps": steps, "l_cycles": CYCLES, "perturbation": perturbation}))
+    settings = {"steps": steps, "l_cycles": CYCLES, "perturbation": perturbation, "batch": batch}
+    path.write_text(json.dumps({**files, **settings}))
     return path
 
 

@@ -34,7 +34,8 @@ def main(path: str, figures: str) -> None:
     reference, candidate = models
     start = time.process_time()
     rival = Entrant("candidate", candidate, depth, tuple(watched))
-    trace(Entrant("reference", reference, depth), (rival,), probes, Plan(repeat=False), Silent())
+    plan = Plan(batch=job["batch"], repeat=False)
+    trace(Entrant("reference", reference, depth), (rival,), probes, plan, Silent())
     whole = time.process_time() - start
     told = {stream: _by_probe(carry) for stream, carry in zip(STREAMS, carries, strict=True)}
     outside = 1 - sum(model.spent for model in models) / whole

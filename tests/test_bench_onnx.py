@@ -41,6 +41,7 @@ def job(ci, tmp_path):
         "steps": STEPS,
         "l_cycles": step.metadata.depth.l_cycles,
         "perturbation": 0.0,
+        "batch": 2,
     }
     (tmp_path / "job.json").write_text(json.dumps(told))
     return tmp_path / "job.json"
