@@ -182,7 +182,9 @@ def test_a_grid_counts_what_its_definition_says(rows, columns, seed, axis):
     steps = weight.integers.astype(int) - weight.zero
     edges = (steps.min(), steps.max())
     if edges[1] - edges[0] >= 3:
-        assert grid.ends == sum(int((steps == edge).sum()) for edge in edges)
+        if axis is not None:  # a channel of one integer has no ends
+            steps = steps[steps.max(axis=1) > steps.min(axis=1)]
+        assert grid.ends == sum(int((steps == edge).sum()) for edge in edges if edge)
         assert grid.next_to_ends == int((steps == edges[0] + 1).sum() + (steps == edges[1] - 1).sum())
 
 

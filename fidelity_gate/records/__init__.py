@@ -84,10 +84,13 @@ from fidelity_gate.records.probes import (
     Probes,
 )
 from fidelity_gate.records.timings import (
+    DeviceJob,
+    DeviceProfile,
     DeviceRecord,
     DeviceRun,
     Memory,
     Part,
+    UnitShare,
     Workload,
 )
 from fidelity_gate.records.verdicts import (
@@ -110,6 +113,8 @@ __all__ = [
     "Compute",
     "CurvePoint",
     "Depth",
+    "DeviceJob",
+    "DeviceProfile",
     "DeviceRecord",
     "DeviceRun",
     "DeviceSpec",
@@ -168,6 +173,7 @@ __all__ = [
     "Target",
     "Tensor",
     "TensorFact",
+    "UnitShare",
     "Verdict",
     "Workload",
 ]

@@ -48,8 +48,50 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
+class UnitShare:
+    """What one kind of compute unit did of a graph, as a device's profile says."""
+
+    unit: str  # "npu", "gpu", "cpu", or "unknown"
+    layers: int
+    seconds: float | None = None  # of all its layers; None where the profile gives no times
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceJob:
+    """The job of a device service behind a run: what really ran, where, and when. All of it is read back, not asked."""
+
+    id: str
+    url: str
+    device: str  # "Samsung Galaxy S24"
+    os: str  # "14"
+    runtime: str  # "onnx", "tflite", "qnn_dlc"
+    compute_unit: str  # "npu", "gpu", "cpu", "all"
+    model_digest: str  # SHA-256 of the step graph that was uploaded
+    finished: str  # ISO 8601, UTC
+    simulated: bool  # no device ran it
+    options: str = ""  # of the service's compiler and profiler, as they were sent
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceProfile:
+    """What a device's profile says of one run of a graph beside its times; None: it does not say."""
+
+    shares: tuple[UnitShare, ...] = ()
+    estimated_seconds: float | None = None  # the service's own one figure; by some reports its fastest run
+    first_load_seconds: float | None = None
+    warm_load_seconds: float | None = None
+    compiled_bytes: int | None = None  # of the compiled model's file
+    process_peak_bytes: int | None = None  # the process's peak at inference
+    inference_peak_bytes: tuple[int, int] | None = None  # what inference itself reached: lowest and highest of the runs
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceRun:
-    """What a device said of one model."""
+    """What a device said of one model.
+
+    A device that runs a step graph once a job knows `run_seconds`; the seconds of ACT steps and puzzles follow from
+    them (runs a step, steps a puzzle, and what the host adds), which `told` says.
+    """
 
     device: str = ""  # its name in the policy
     plug: str = ""  # "host-cpu"
@@ -61,6 +103,10 @@ class DeviceRun:
     memory: Memory | None = None
     memory_gap: str = ""  # why there is no memory
     gap: str = ""  # why there is nothing at all
+    run_seconds: tuple[float, ...] = ()  # one a timed run of the graph, in order
+    told: str = ""  # how step and puzzle seconds follow from run seconds, for people
+    job: DeviceJob | None = None  # None: ran here and now
+    profile: DeviceProfile | None = None
 
 
 @dataclass(frozen=True, slots=True)
