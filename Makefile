@@ -20,7 +20,7 @@ $(VENV)/.runtime: $(VENV)/pyvenv.cfg pyproject.toml ci/constraints.txt
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime
-	$(PIP) install -c ci/constraints.txt -e '.[all,dev]'
+	$(PIP) install -c ci/constraints.txt -e '.[all,dev,docs]'
 	@touch $@
 
 demo: $(VENV)/.runtime ## Gate three compressions of an embedded model
