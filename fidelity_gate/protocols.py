@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         Artifact,
         Carry,
         Depth,
+        DeviceInference,
         DeviceRun,
         Direction,
         Evidence,
@@ -394,6 +395,30 @@ class Device(Protocol):
         Raises:
             Refused: the model cannot be run here.
             Undecided: the device cannot say: out of time, out of memory, not there.
+        """
+
+
+@runtime_checkable
+class InferringDevice(Device, Protocol):
+    """A device that also gives back what it computes. It runs the step graph alone, never the recursion around it."""
+
+    def infer(
+        self, workload: Workload, feeds: Mapping[str, Sequence[NDArray[Any]]], outputs: Sequence[str]
+    ) -> DeviceInference:
+        """Run the workload's step graph once an entry, every entry on its own.
+
+        Args:
+            workload: the step graph, by the digest of its file; nothing of it is timed or weighed.
+            feeds: input of the graph -> its array in every entry, E of them, all of one shape and element type. Every
+                input of the graph is fed.
+            outputs: the outputs that are wanted, by their names in the graph; others may come back, and are ignored.
+
+        Returns:
+            At least these outputs, each with E arrays. Whoever asks checks names, numbers, shapes, types and values.
+
+        Raises:
+            Refused: the model cannot be run here.
+            Undecided: the device cannot say, or what answered is not what was asked: another device, another file.
         """
 
 

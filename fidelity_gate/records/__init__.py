@@ -84,6 +84,7 @@ from fidelity_gate.records.probes import (
     Probes,
 )
 from fidelity_gate.records.timings import (
+    DeviceInference,
     DeviceJob,
     DeviceProfile,
     DeviceRecord,
@@ -113,6 +114,7 @@ __all__ = [
     "Compute",
     "CurvePoint",
     "Depth",
+    "DeviceInference",
     "DeviceJob",
     "DeviceProfile",
     "DeviceRecord",

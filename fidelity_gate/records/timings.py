@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING, Any
 
 from fidelity_gate.records.models import Depth, ModelFacts, Options
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 class Part(StrEnum):
@@ -107,6 +111,21 @@ class DeviceRun:
     told: str = ""  # how step and puzzle seconds follow from run seconds, for people
     job: DeviceJob | None = None  # None: ran here and now
     profile: DeviceProfile | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DeviceInference:
+    """What a device computed of the entries that it was sent.
+
+    Attributes:
+        outputs: output of the step graph, by the graph's own name -> one array an entry, in the order of the entries,
+            in the shape and element type that the graph declares.
+        run: what ran it: `machine`, and `job` for a service (the last, where it took several); times where the same job
+            gave them too.
+    """
+
+    outputs: Mapping[str, Sequence[NDArray[Any]]]
+    run: DeviceRun
 
 
 @dataclass(frozen=True, slots=True)
