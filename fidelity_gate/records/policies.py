@@ -27,6 +27,13 @@ class Aggregate(StrEnum):
     P95 = "p95"
 
 
+class Against(StrEnum):
+    """What of the past a check is held against."""
+
+    BASELINE = "baseline"  # one saved measurement
+    HISTORY = "history"  # the last runs
+
+
 class Direction(StrEnum):
     """Which way is better."""
 
@@ -52,11 +59,22 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """What a check requires; both ends inclusive, at least one given, in the metric's base unit."""
+    """What a check requires; both ends inclusive, at least one of all given, in the metric's base unit.
+
+    `max_regression` and `max_drop` say how much worse than in the past a number may be; smaller is tighter. They say
+    nothing until the past is known: the judge makes them ends, and the tightest end counts.
+    """
 
     minimum: float | None = None
     maximum: float | None = None
     text: str = ""  # as the policy's author wrote it: "max: 8 MiB"
+    max_regression: float | None = None  # a share of the old number: 0.01
+    max_drop: float | None = None  # in the metric's base unit
+
+    @property
+    def relative(self) -> bool:
+        """Return whether something of the past has to be known to say what is required."""
+        return self.max_regression is not None or self.max_drop is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +90,7 @@ class Check:
     candidates: tuple[str, ...] = ()  # empty: every candidate
     target: str = ""  # empty: holds whatever the target
     place: Place = field(default_factory=Place)
+    against: Against | None = None  # where the bound is relative: to what
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +182,28 @@ class DeviceSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class BaselineSpec:
+    """Where the saved measurement is that checks are held against."""
+
+    path: str  # as written, resolved against the policy's folder
+    place: Place = field(default_factory=Place)
+
+
+@dataclass(frozen=True, slots=True)
+class HistorySpec:
+    """Which earlier runs checks are held against, and what of a difference is noise."""
+
+    path: str  # as written, resolved against the policy's folder
+    last: int = 5  # so many runs that were no regression themselves
+    minimum: int = 3  # with fewer nothing is decided
+    floor_seconds: float = 0.001  # differences up to this are noise
+    floor_bytes: float = 1_048_576.0
+    spreads: float = 3.0  # and so are differences up to so many spreads
+    warn_while_new: bool = False  # with fewer runs than `minimum`, warn and do not block
+    place: Place = field(default_factory=Place)
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """A policy, resolved: what is compared, on what, how deep, and what is required."""
 
@@ -182,3 +223,5 @@ class Policy:
     lint: LintSettings = field(default_factory=LintSettings)
     energy_models: tuple[EnergyModel, ...] = ()  # sorted by name; checks hold the figures of the one they name
     devices: tuple[DeviceSpec, ...] = ()  # sorted by name
+    baseline: BaselineSpec | None = None
+    history: HistorySpec | None = None
