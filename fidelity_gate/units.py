@@ -23,6 +23,7 @@ FLOP_UNITS = {  # operations, never operations a second; a multiply-add counts a
     "GFLOP": Decimal(10) ** 9,
     "TFLOP": Decimal(10) ** 12,
 }
+DAY_UNITS = {"d": Decimal(1)}
 JOULE_UNITS = {"nJ": Decimal("1e-9"), "uJ": Decimal("1e-6"), "mJ": Decimal("1e-3"), "J": Decimal(1)}
 
 # Unit of a metric -> what may be written behind a number; every unit that is not here is dimensionless.
@@ -32,9 +33,10 @@ UNITS_OF = {
     "fraction": PERCENT,
     "flop": FLOP_UNITS,
     "joules": JOULE_UNITS,
+    "days": DAY_UNITS,
 }
 # Units in which a number alone says nothing: 500 could be GFLOP or MFLOP, 8 could be MB or MiB.
-NEEDS_NAME = ("bytes", "seconds", "flop", "joules")
+NEEDS_NAME = ("bytes", "seconds", "flop", "joules", "days")
 
 DIGITS = 4
 _MOST_DIGITS = 17  # that many always tell two floats apart

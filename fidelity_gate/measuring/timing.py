@@ -70,7 +70,7 @@ def _timed(stage: Stage, asked: tuple[Wanted, ...], progress: Progress, *, allow
     try:
         for device, index in orders:
             here = tuple(want for want in asked if want.plug.device == device.name)
-            workload = _workload(stage, index, here, allow_code=allow_code)
+            workload = replace(_workload(stage, index, here, allow_code=allow_code), base=device.base)
             found[index] = (*found.get(index, ()), _run(device, workload))
             progress.advance(1)
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from fidelity_gate import registry
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 KEY, ROOM = "devices", "devices"
 HOST = "host-cpu"  # the kind that is whatever machine the gate runs on
-_EXAMPLES = {"fraction": "a share, like 20 %", "seconds": "a time, like 600 s"}
+_EXAMPLES = {"fraction": "a share, like 20 %", "seconds": "a time, like 600 s", "days": "whole days, like 90 d"}
 EXAMPLE = f"devices: {{laptop: {{use: {HOST}}}}} at the top of the policy"
 
 
@@ -71,7 +72,8 @@ def _device(name: str, block: DeviceBlock, problems: Problems) -> DeviceSpec:
     options = _as_numbers(block, path, problems)
     plug = built(ROOM, block.use, options, path, problems) if len(problems.found) == before else None
     values = () if plug is None else option_values(plug, registry.option_types(type(plug)))
-    return DeviceSpec(name, block.use, values, place)
+    base = os.path.dirname(problems.file)  # noqa: PTH120  ("" for the working folder)
+    return DeviceSpec(name, block.use, values, place, base)
 
 
 def _as_numbers(block: DeviceBlock, path: Path, problems: Problems) -> dict[str, object]:

@@ -22,6 +22,7 @@ _EXAMPLES = {
     "fraction": "0.97 or 97 %",
     "flop": "500 GFLOP",
     "joules": "500 mJ",
+    "days": "90 d",
 }
 _EVERY_UNIT = frozenset(name for table in UNITS_OF.values() for name in table)
 

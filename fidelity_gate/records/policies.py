@@ -179,6 +179,7 @@ class DeviceSpec:
     use: str  # the plug of the devices room
     options: Options = ()  # every option of it, those left out too
     place: Place = field(default_factory=Place)
+    base: str = ""  # the folder that relative paths among the options are against: the policy's
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ class Workload:
         memory: whether to measure memory.
         opener: "module:function" that opens the model again: (Job, threads) -> (Recursion, one probe, Depth).
         files: plain names -> bytes, which the opener finds in its job's inputs.
+        base: the folder that relative paths among the device's options are against; "" for the working folder.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Workload:
     memory: bool
     opener: str
     files: Mapping[str, bytes]
+    base: str = ""
 
 
 @dataclass(frozen=True, slots=True)
