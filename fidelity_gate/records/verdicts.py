@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from fidelity_gate.records.measurements import MeasurementSet
-from fidelity_gate.records.policies import Check, Policy
+from fidelity_gate.records.past import Compared, Past
+from fidelity_gate.records.policies import Bound, Check, Policy
 
 
 class Outcome(StrEnum):
@@ -35,6 +36,12 @@ class CheckResult:
     margin: float | None = None  # how far inside (positive) or outside (negative) the nearest bound
     worst_probe: int | None = None  # row of the inputs
     reason: str = ""
+    compared: Compared | None = None  # where the bound is relative, and something of the past was there
+
+    @property
+    def bound(self) -> Bound:
+        """Return what the number had to be within: with the ends that follow from the past, where it was compared."""
+        return self.compared.bound if self.compared is not None else self.check.bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +68,4 @@ class Report:
     created: str = ""  # ISO 8601, UTC
     error: str = ""  # the one line, when the gate was refused or broke before judging
     error_kind: Outcome | None = None
+    past: Past | None = None  # what relative bounds were held against; a verdict follows from it as from `measured`
