@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fidelity_gate import __version__
@@ -50,8 +50,9 @@ def measure(policy: Policy, options: MeasureOptions, progress: Progress) -> Meas
         return _set(stage, wants, [*from_files, *static.left_out(stage, wants, failed[0])])
     plan = Plan(policy.run.batch, policy.run.threads, policy.run.seed, options.check_repeats)
     stage, from_devices = timing.run(stage, wants, progress, allow_code=options.allow_code)
-    from_traces, floor = staging.run(stage, wants, plan, progress)
-    return _set(stage, wants, [*from_files, *from_devices, *from_traces], floor)
+    from_traces, floor, exhibits = staging.run(stage, wants, plan, progress)
+    found = _set(stage, wants, [*from_files, *from_devices, *from_traces], floor)
+    return replace(found, exhibits=exhibits)
 
 
 def _set(

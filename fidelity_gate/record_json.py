@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from fidelity_gate import json_fields
 from fidelity_gate.errors import Internal, Refused
 from fidelity_gate.records import Options
+from fidelity_gate.records.late import LATE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,6 +65,12 @@ def load(data: bytes, kind: type[Record], schema: str, *, where: str) -> Record:
 def _field_types(kind: type) -> Mapping[str, Any]:
     hints = typing.get_type_hints(kind)
     return {field.name: hints[field.name] for field in fields(kind)}
+
+
+@functools.cache
+def _late_fields(kind: type) -> frozenset[str]:
+    """Return the fields that files of earlier versions lack."""
+    return frozenset(field.name for field in fields(kind) if field.metadata == LATE)
 
 
 def _optional_of(wanted: Any) -> Any:  # noqa: ANN401  (a type)
@@ -179,10 +186,12 @@ class _Reader(_Walker):
             if name not in types_of:
                 near = difflib.get_close_matches(name, types_of, n=1)
                 raise self.wrong("is an unknown key", _at(path, name), f"did you mean {near[0]}?" if near else "")
+        late = _late_fields(kind)
         for name in types_of:
-            if name not in value:
+            if name not in value and name not in late:
                 raise self.wrong("is missing", _at(path, name))
-        return kind(**{name: self.value(value[name], wanted, _at(path, name)) for name, wanted in types_of.items()})
+        there = {name: wanted for name, wanted in types_of.items() if name in value}
+        return kind(**{name: self.value(value[name], wanted, _at(path, name)) for name, wanted in there.items()})
 
     def sequence(self, value: Any, members: tuple[Any, ...], path: str) -> tuple[Any, ...]:  # noqa: ANN401
         if type(value) is not list:

@@ -14,12 +14,14 @@ from fidelity_gate.inputs.rows import check_first_and_count, chosen_rows, rows_n
 from fidelity_gate.inputs.tokens import token_column, token_rows
 from fidelity_gate.records import Probes
 from fidelity_gate.registry import unknown
+from fidelity_gate.text import printable
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 LIMIT_BYTES = 2 * 2**30
+MOST_SYMBOLS = 256
 IDENTIFIER_NAMES = ("identifiers", "puzzle_identifiers")
 _ANSWER = re.compile(r"([0-9]{1,9}):([0-9]{1,9})", re.ASCII)
 
@@ -36,6 +38,7 @@ class ArrayFile:
         ignore_label: the label of a cell that does not count; official data sets of sudoku and mazes use 0 for padding.
         grid: rows and columns of a probe, as `9x9`; by default a square, where the length is one.
         answer: the tokens that labels speak about, as `16:40`, where not all of them.
+        symbols: how reports show tokens, one character each from token 0 on: `_.123456789`; by default as numbers.
         first: rows to leave out at the start.
         count: rows to take; by default all the rest.
     """
@@ -47,6 +50,7 @@ class ArrayFile:
     ignore_label: int = IGNORED
     grid: tuple[int, int] | None = None
     answer: str | None = None
+    symbols: str = ""
     first: int = 0
     count: int | None = None
 
@@ -57,6 +61,9 @@ class ArrayFile:
         check_first_and_count(self.first, self.count)
         if self.grid is not None and min(self.grid) < 1:
             raise InputsRefused("has at least one row and one column", field="grid")
+        if len(self.symbols) > MOST_SYMBOLS or printable(self.symbols, MOST_SYMBOLS) != self.symbols:
+            what = "are not characters that can be shown, one a token"
+            raise InputsRefused(what, field="symbols", hint=f"at most {MOST_SYMBOLS}, none of them hidden: _.123456789")
         self.answer_slice()
 
     def probes(self, base: str) -> Probes:
@@ -82,6 +89,7 @@ class ArrayFile:
             ignore_label=self.ignore_label,
             grid=self.grid or square_grid(inputs.shape[1]),
             answer_slice=self.answer_slice(),
+            symbols=tuple(self.symbols),
         )
 
     def arrays(self, base: str) -> Mapping[str, NDArray[Any]]:

@@ -68,6 +68,7 @@ def take(probes: Probes, start: int, stop: int) -> Probes:
         source=f"{probes.source}, probes {start} to {stop - 1}",
         ignore_label=probes.ignore_label,
         grid=probes.grid,
+        symbols=probes.symbols,
         answer_slice=probes.answer_slice,
     )
 

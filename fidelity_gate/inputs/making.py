@@ -28,6 +28,7 @@ def make_probes(  # noqa: PLR0913  (the fields of one record)
     ignore_label: int = IGNORED,
     grid: tuple[int, int] | None = None,
     answer_slice: tuple[int, int] | None = None,
+    symbols: tuple[str, ...] = (),
 ) -> Probes:
     """Return probes with the digest of what they hold.
 
@@ -39,6 +40,7 @@ def make_probes(  # noqa: PLR0913  (the fields of one record)
         ignore_label: the label of a cell that does not count.
         grid: rows and columns of a probe, where it is a grid.
         answer_slice: first and last-but-one token that the labels speak about, where not all.
+        symbols: how tokens are shown to people, by token.
     """
     if identifiers is None:
         identifiers = np.zeros(len(inputs), np.int32)
@@ -52,6 +54,7 @@ def make_probes(  # noqa: PLR0913  (the fields of one record)
         grid=grid,
         answer_slice=answer_slice,
         frames=is_frames(inputs),
+        symbols=symbols,
     )
 
 

@@ -16,6 +16,7 @@ from fidelity_gate.records import Probes
 Rows = NDArray[np.int32]
 
 WALL, FREE, START, GOAL, PATH = 1, 2, 3, 4, 5  # 0 is padding: the tokens of Maze-Hard
+SYMBOLS = tuple("_# SGo")  # the characters of that data set
 _SIDES = (3, 64)
 _FAILURES_IN_A_ROW = 500
 
@@ -60,7 +61,7 @@ class Maze:
         del base
         inputs, labels = generate(self)
         source = f"{self.rows}x{self.columns} mazes, seed {self.seed}"
-        return make_probes(inputs, labels, source=source, grid=(self.rows, self.columns))
+        return make_probes(inputs, labels, source=source, grid=(self.rows, self.columns), symbols=SYMBOLS)
 
 
 def generate(maze: Maze) -> tuple[Rows, Rows]:

@@ -57,7 +57,7 @@ class Sudoku:
         inputs, labels = generate(self.count, self.size, self.givens, self.seed, board=board)
         low, high = givens_range(board, self.givens)
         kind = f"{self.size}x{self.size} sudoku, {_range_text(low, high)} givens, seed {self.seed}"
-        return make_probes(inputs, labels, source=kind, grid=(self.size, self.size))
+        return make_probes(inputs, labels, source=kind, grid=(self.size, self.size), symbols=symbols(self.size))
 
 
 def generate(
@@ -154,6 +154,11 @@ def givens_range(board: Board, givens: int | str | tuple[int, int] | None) -> tu
 
 def _range_text(low: int, high: int) -> str:
     return str(low) if low == high else f"{low}-{high}"
+
+
+def symbols(size: int) -> tuple[str, ...]:
+    """Return how the tokens are shown: padding, blank, digits."""
+    return tuple("_." + "123456789"[:size])
 
 
 def digits_of(row: Rows) -> list[int]:

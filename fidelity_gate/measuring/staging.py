@@ -12,6 +12,7 @@ from fidelity_gate.matching import targets_of
 from fidelity_gate.measuring import guards, planning
 from fidelity_gate.measuring.arenas import planned
 from fidelity_gate.measuring.costing import costed
+from fidelity_gate.metrics.exhibits import Showcase, most_shown
 from fidelity_gate.models.opening import open_model
 from fidelity_gate.records import Evidence, ModelRecord, NoiseFloor
 from fidelity_gate.tracing.lockstep import Entrant, Plan, trace
@@ -19,7 +20,7 @@ from fidelity_gate.tracing.lockstep import Entrant, Plan, trace
 if TYPE_CHECKING:
     from fidelity_gate.measuring.planning import Wanted
     from fidelity_gate.protocols import OpenedModel, Progress
-    from fidelity_gate.records import Measurement, ModelFacts, ModelSpec, Policy, Probes
+    from fidelity_gate.records import Exhibit, Measurement, ModelFacts, ModelSpec, Policy, Probes
     from fidelity_gate.tracing.lockstep import Traced
 
 FLOOR, FLOOR_BF16 = "noise floor", "noise floor in bfloat16"
@@ -65,8 +66,10 @@ def set_up(policy: Policy, *, allow_code: bool) -> Stage:
 
 def run(
     stage: Stage, wants: tuple[Wanted, ...], plan: Plan, progress: Progress
-) -> tuple[list[Measurement], NoiseFloor | None]:
+) -> tuple[list[Measurement], NoiseFloor | None, tuple[Exhibit, ...]]:
     """Step the models side by side and return what their accumulators came to; runs nothing if nothing asks for it.
+
+    The exhibits are what a few probes of every candidate looked like; no measurement follows from them.
 
     Raises:
         ModelRefused: the reference is dead, or a candidate's streams, shapes or element types are not the reference's.
@@ -74,10 +77,11 @@ def run(
     """
     candidates = [record for record in stage.candidates if any(w.traced and record.name in w.candidates for w in wants)]
     if not candidates:
-        return [], None
+        return [], None, ()
     floors = tuple(want for want in wants if want.traced and want.plug.floored)
     reference = Entrant(stage.reference.name, stage.opened[0].load(stage.policy.run), stage.reference.depth)
-    rivals = [_candidate(stage, record, wants) for record in candidates]
+    showcases = {record.name: Showcase(record.name, most_shown(stage.probes, len(candidates))) for record in candidates}
+    rivals = [_candidate(stage, record, wants, showcases[record.name]) for record in candidates]
     rivals += _floors(stage, reference, floors) if floors else []
     traced = {one.name: one for one in trace(reference, tuple(rivals), stage.probes, plan, progress)}
     found = [
@@ -85,7 +89,8 @@ def run(
         for record in candidates
         for measurement in _collected(record.name, wants, traced[record.name], floors, traced.get(FLOOR))
     ]
-    return found, _noise_floor(stage.policy, traced) if floors else None
+    shown = tuple(one for name, case in showcases.items() if not traced[name].stopped for one in case.exhibits())
+    return found, _noise_floor(stage.policy, traced) if floors else None, shown
 
 
 def _record(spec: ModelSpec, policy: Policy, facts: ModelFacts) -> ModelRecord:
@@ -107,13 +112,14 @@ def _record(spec: ModelSpec, policy: Policy, facts: ModelFacts) -> ModelRecord:
     )
 
 
-def _candidate(stage: Stage, record: ModelRecord, wants: tuple[Wanted, ...]) -> Entrant:
+def _candidate(stage: Stage, record: ModelRecord, wants: tuple[Wanted, ...], showcase: Showcase) -> Entrant:
+    """Return a candidate and what watches it; its showcase comes last and is told from the metrics by that."""
     model = stage.opened[stage.records.index(record)].load(stage.policy.run)
     free, forced = (
         planning.accumulators(wants, record.name, record.depth, evidence)
         for evidence in (Evidence.FREE, Evidence.FORCED)
     )
-    return Entrant(record.name, model, record.depth, free, forced)
+    return Entrant(record.name, model, record.depth, (*free, showcase), forced)
 
 
 def _floors(stage: Stage, reference: Entrant, floors: tuple[Wanted, ...]) -> list[Entrant]:
@@ -135,7 +141,7 @@ def _collected(
     """Return one candidate's measurements, those that the noise floor concerns with the floor's own figures."""
     beside = dict(zip(floors, floor.free[1:], strict=True)) if floor else {}
     found = []
-    for evidence, readings in ((Evidence.FREE, traced.free), (Evidence.FORCED, traced.forced)):
+    for evidence, readings in ((Evidence.FREE, traced.free[:-1]), (Evidence.FORCED, traced.forced)):
         asked = [want for want in wants if want.of(name, evidence)]
         for want, reading in zip(asked, readings, strict=True):
             measurement = planning.from_trace(want, name, reading, traced)

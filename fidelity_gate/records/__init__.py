@@ -17,6 +17,9 @@ from fidelity_gate.records.compression import (
     OnnxArtifact,
     StateRange,
 )
+from fidelity_gate.records.exhibits import (
+    Exhibit,
+)
 from fidelity_gate.records.graphs import (
     Attribute,
     Dimension,
@@ -142,6 +145,7 @@ __all__ = [
     "Direction",
     "EnergyModel",
     "Evidence",
+    "Exhibit",
     "External",
     "Finding",
     "Footprint",

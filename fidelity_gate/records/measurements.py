@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from fidelity_gate.records.analysis import Arena, Compute, Linted
+from fidelity_gate.records.exhibits import Exhibit
+from fidelity_gate.records.late import LATE
 from fidelity_gate.records.models import Depth, Footprint, ModelFacts, Options
 from fidelity_gate.records.policies import Direction, LintSettings, RunSpec, Target
 from fidelity_gate.records.timings import DeviceRecord, DeviceRun
@@ -127,3 +129,4 @@ class MeasurementSet:
     candidates: tuple[ModelRecord, ...]
     measurements: tuple[Measurement, ...]
     noise_floor: NoiseFloor | None = None
+    exhibits: tuple[Exhibit, ...] = field(default=(), metadata=LATE)  # each candidate's worst probes; never judged

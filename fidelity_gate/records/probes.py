@@ -27,6 +27,7 @@ class Probes:
     grid: tuple[int, int] | None = None  # rows, columns, where a probe is a grid
     answer_slice: tuple[int, int] | None = None  # token span that labels speak about, where not all
     frames: bool = False  # whether every step is given a frame of its own
+    symbols: tuple[str, ...] = ()  # how tokens are shown to people, by token; beyond them: as numbers
 
     def __len__(self) -> int:
         """Return N."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 ZOO = "zoo"
 PREFIX = f"{ZOO}:"
 ROWS = ("evaluation", "calibration")
+SUDOKU = "sudoku"
 
 
 def is_zoo(path: object) -> bool:
@@ -61,8 +62,17 @@ def _rows(spec: InputsSpec, part: str) -> InputsSpec:
     """Return the rows with their files; `use: zoo` names a model and means the rows that belong in this place."""
     if spec.use == ZOO:
         path = str(dict(spec.options)["path"])
-        return replace(spec, use="npz", options=(("path", located(path if "/" in path else f"{path}/{part}")),))
+        told = (("symbols", shown),) if (shown := _symbols(path)) else ()
+        return replace(spec, use="npz", options=(("path", located(path if "/" in path else f"{path}/{part}")), *told))
     options: tuple[tuple[str, Scalar], ...] = tuple(
         (key, located(value) if isinstance(value, str) else value) for key, value in spec.options
     )
     return replace(spec, options=options)
+
+
+def _symbols(path: str) -> str:
+    """Return how reports show the tokens of a model's rows; "" where numbers are what they are."""
+    from fidelity_gate.inputs.sudoku import symbols
+
+    recipe = entry(path.removeprefix(PREFIX).partition("/")[0]).card.recipe
+    return "".join(symbols(int(recipe["size"]))) if recipe["task"] == SUDOKU else ""
