@@ -118,6 +118,9 @@ class GraphRecursion(Recursion, Protocol):
     def rows(self) -> int:
         """Return how many probes a run takes; 0 for any number."""
 
+    def runs(self, depth: Depth) -> int:
+        """Return how many runs of the graph make one ACT step; raises ModelRefused where that is not known."""
+
     def over(self, session: GraphSession) -> Recursion:
         """Return the same recursion over another session, whose graph has at least the same inputs and outputs."""
 
@@ -382,7 +385,12 @@ class LintRule(Protocol):
 
 
 class Device(Protocol):
-    """devices: who runs a model, and says how long it takes. The fields are options of a policy's `devices:` entry."""
+    """devices: who runs a model, and says how long it takes. The fields are options of a policy's `devices:` entry.
+
+    Two more class variables may be there. `runs_graphs = True`: it runs step graphs alone, and takes
+    `Workload.graph`. `gives = frozenset({"seconds", ...})`: what its runs hold, of "seconds", "memory", "profile"; a
+    policy whose check needs anything else of it is refused. Without it, nothing is known, and nothing refused.
+    """
 
     units: ClassVar[Mapping[str, str]]  # option -> unit, of options that a policy writes as quantities: "20 %"
 

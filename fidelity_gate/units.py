@@ -23,6 +23,7 @@ FLOP_UNITS = {  # operations, never operations a second; a multiply-add counts a
     "GFLOP": Decimal(10) ** 9,
     "TFLOP": Decimal(10) ** 12,
 }
+DURATION_UNITS = {"s": Decimal(1), "min": Decimal(60), "h": Decimal(3600)}  # of what people wait for, in seconds
 DAY_UNITS = {"d": Decimal(1)}
 JOULE_UNITS = {"nJ": Decimal("1e-9"), "uJ": Decimal("1e-6"), "mJ": Decimal("1e-3"), "J": Decimal(1)}
 
@@ -34,9 +35,10 @@ UNITS_OF = {
     "flop": FLOP_UNITS,
     "joules": JOULE_UNITS,
     "days": DAY_UNITS,
+    "duration": DURATION_UNITS,
 }
 # Units in which a number alone says nothing: 500 could be GFLOP or MFLOP, 8 could be MB or MiB.
-NEEDS_NAME = ("bytes", "seconds", "flop", "joules", "days")
+NEEDS_NAME = ("bytes", "seconds", "flop", "joules", "days", "duration")
 
 DIGITS = 4
 _MOST_DIGITS = 17  # that many always tell two floats apart

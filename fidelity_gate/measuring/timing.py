@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fidelity_gate import registry
-from fidelity_gate.errors import Refused, Undecided
+from fidelity_gate.errors import PolicyError, Refused, Undecided
 from fidelity_gate.measuring import planning
 from fidelity_gate.measuring.reopening import packed
+from fidelity_gate.measuring.step_files import step_file
 from fidelity_gate.records import DeviceRecord, DeviceRun, Evidence, Part, Workload
 
 if TYPE_CHECKING:
@@ -68,10 +69,11 @@ def _timed(stage: Stage, asked: tuple[Wanted, ...], progress: Progress, *, allow
     found: dict[int, tuple[DeviceRun, ...]] = {}
     progress.start(LABEL, len(orders))
     try:
-        for device, index in orders:
+        for done, (device, index) in enumerate(orders):
             here = tuple(want for want in asked if want.plug.device == device.name)
             workload = replace(_workload(stage, index, here, allow_code=allow_code), base=device.base)
-            found[index] = (*found.get(index, ()), _run(device, workload))
+            workload = replace(workload, tell=_Telling(progress, len(orders), done))
+            found[index] = (*found.get(index, ()), _run(device, workload, stage, index))
             progress.advance(1)
     finally:
         progress.done()
@@ -93,18 +95,45 @@ def _workload(stage: Stage, index: int, asked: tuple[Wanted, ...], *, allow_code
         depth=record.depth,
         part=next((part for part in (Part.PUZZLE, Part.STEP) if part in parts), None),
         memory=any(want.plug.memory for want in asked),
+        compiled=any(getattr(want.plug, "compiled", False) for want in asked),
         opener=OPENER,
         files=packed(spec, record, stage.probes, policy.run, allow_code=allow_code),
     )
 
 
-def _run(spec: DeviceSpec, workload: Workload) -> DeviceRun:
-    """Return what the device says; why it says nothing is kept, and is told by whatever wanted a number."""
+def _run(spec: DeviceSpec, workload: Workload, stage: Stage, index: int) -> DeviceRun:
+    """Return what the device says; why it says nothing is kept, and is told by whatever wanted a number.
+
+    Raises:
+        PolicyError: the policy names what the device does not have, whatever the model is.
+    """
+    plug = _plug(spec)
     try:
-        told = _plug(spec).run(workload)
+        if getattr(plug, "runs_graphs", False):
+            record, policy = stage.records[index], stage.policy
+            graph = step_file(stage.opened[index], record.depth, stage.probes, policy.run)
+            workload = replace(workload, graph=graph)
+        told = plug.run(workload)
+    except PolicyError as error:
+        field = ".".join(part for part in (f"devices.{spec.name}", error.field) if part)
+        raise PolicyError(error.what, where=str(spec.place), field=field, hint=error.hint) from error
     except (Refused, Undecided) as error:
         told = DeviceRun(gap=str(error))
     return replace(told, device=spec.name, plug=spec.use)
+
+
+@dataclass(frozen=True, slots=True)
+class _Telling:
+    """Says beside the stage's name what a long wait is for."""
+
+    progress: Progress
+    total: int
+    done: int
+
+    def __call__(self, what: str) -> None:
+        self.progress.done()
+        self.progress.start(f"{LABEL}: {what}", self.total)
+        self.progress.advance(self.done)
 
 
 def _plug(spec: DeviceSpec) -> Device:

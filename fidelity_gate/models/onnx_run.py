@@ -70,6 +70,10 @@ class OnnxRecursion:
         """Return how many probes a run takes; 0 for any number."""
         return self._plan.rows
 
+    def runs(self, depth: Depth) -> int:
+        """Return how many runs of the graph make one ACT step; raises ModelRefused where that is not known."""
+        return self._plan.runs(depth)
+
     def run(
         self, batch: Probes, depth: Depth, *, perturbation: float = 0.0, seed: int = 0
     ) -> Generator[StepState, Carry | None, None]:

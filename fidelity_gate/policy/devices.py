@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 KEY, ROOM = "devices", "devices"
 HOST = "host-cpu"  # the kind that is whatever machine the gate runs on
 _EXAMPLES = {"fraction": "a share, like 20 %", "seconds": "a time, like 600 s", "days": "whole days, like 90 d"}
+_EXAMPLES["duration"] = "a time, like 30 min"
 EXAMPLE = f"devices: {{laptop: {{use: {HOST}}}}} at the top of the policy"
 
 

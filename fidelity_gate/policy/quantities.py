@@ -23,6 +23,7 @@ _EXAMPLES = {
     "flop": "500 GFLOP",
     "joules": "500 mJ",
     "days": "90 d",
+    "duration": "30 min",
 }
 _EVERY_UNIT = frozenset(name for table in UNITS_OF.values() for name in table)
 

@@ -108,6 +108,7 @@ from fidelity_gate.records.timings import (
     DeviceRun,
     Memory,
     Part,
+    StepFile,
     UnitShare,
     Workload,
 )
@@ -199,6 +200,7 @@ __all__ = [
     "Standing",
     "StatePair",
     "StateRange",
+    "StepFile",
     "StepGraph",
     "StepState",
     "StoredTensor",

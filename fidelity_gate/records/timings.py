@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,25 @@ class Part(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class StepFile:
+    """The step graph that a model is, for a device that runs the graph alone and not the recursion around it.
+
+    Attributes:
+        data: its own file, as it was hashed.
+        digest: SHA-256 of `data`; the model's digest covers files beside it too.
+        feeds: every input of the graph -> what its first run on the first probe is fed.
+        outputs: in the graph's own order.
+        runs: how many runs of the graph make one ACT step.
+    """
+
+    data: bytes
+    digest: str
+    feeds: Mapping[str, NDArray[Any]]
+    outputs: tuple[str, ...]
+    runs: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Workload:
     """One model at its depth, on one probe, for a device that runs it in a process of its own.
 
@@ -33,6 +52,9 @@ class Workload:
         opener: "module:function" that opens the model again: (Job, threads) -> (Recursion, one probe, Depth).
         files: plain names -> bytes, which the opener finds in its job's inputs.
         base: the folder that relative paths among the device's options are against; "" for the working folder.
+        graph: the model as a step graph, for devices with `runs_graphs`; None: it is none.
+        compiled: whether the size of the file that the device really runs has to be known.
+        tell: takes what a long wait is waiting for, in a few words.
     """
 
     name: str
@@ -43,6 +65,9 @@ class Workload:
     opener: str
     files: Mapping[str, bytes]
     base: str = ""
+    graph: StepFile | None = None
+    compiled: bool = False
+    tell: Callable[[str], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +85,7 @@ class UnitShare:
     unit: str  # "npu", "gpu", "cpu", or "unknown"
     layers: int
     seconds: float | None = None  # of all its layers; None where the profile gives no times
+    types: tuple[tuple[str, int], ...] = ()  # layer type -> layers of it, most first; of a unit that nobody asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +137,14 @@ class DeviceRun:
     gap: str = ""  # why there is nothing at all
     run_seconds: tuple[float, ...] = ()  # one a timed run of the graph, in order
     told: str = ""  # how step and puzzle seconds follow from run seconds, for people
+    runs_a_step: int = 0  # runs of the graph that make one ACT step; 0 where runs are not what was timed
+    host_seconds: float = 0.0  # what the host adds to every run, as the policy states it
     job: DeviceJob | None = None  # None: ran here and now
     profile: DeviceProfile | None = None
+
+    def step_of(self, run_seconds: float) -> float:
+        """Return how long an ACT step takes whose runs take so long each, with what the host adds."""
+        return self.runs_a_step * (run_seconds + self.host_seconds)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
