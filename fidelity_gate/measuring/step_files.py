@@ -42,10 +42,11 @@ def step_file(model: OpenedModel, depth: Depth, probes: Probes, run: RunSpec) ->
     recursion = model.load(replace(run, batch=1))
     if not isinstance(recursion, GraphRecursion):
         return None
+    feeds = first_feeds(recursion, probes, depth)
     return StepFile(
         data=model.data,
         digest=sha256_hex(model.data),
-        feeds=first_feeds(recursion, probes, depth),
+        feeds={value.name: feeds[value.name] for value in graph.inputs if value.name in feeds},
         outputs=tuple(value.name for value in graph.outputs),
         runs=recursion.runs(depth),
     )

@@ -27,7 +27,7 @@ class StepFile:
     Attributes:
         data: its own file, as it was hashed.
         digest: SHA-256 of `data`; the model's digest covers files beside it too.
-        feeds: every input of the graph -> what its first run on the first probe is fed.
+        feeds: every input of the graph, in its order -> what its first run on the first probe is fed.
         outputs: in the graph's own order.
         runs: how many runs of the graph make one ACT step.
     """
@@ -85,7 +85,7 @@ class UnitShare:
     unit: str  # "npu", "gpu", "cpu", or "unknown"
     layers: int
     seconds: float | None = None  # of all its layers; None where the profile gives no times
-    types: tuple[tuple[str, int], ...] = ()  # layer type -> layers of it, most first; of a unit that nobody asked for
+    types: tuple[tuple[str, int], ...] = ()  # layer type -> layers of it: the few most frequent
 
 
 @dataclass(frozen=True, slots=True)
