@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         Depth,
         DeviceInference,
         DeviceRun,
+        DeviceSteps,
         Direction,
         Evidence,
         Found,
@@ -32,12 +33,14 @@ if TYPE_CHECKING:
         Part,
         Probes,
         QuantizedWeight,
+        Ran,
         Report,
         Role,
         RunSpec,
         Severity,
         StepGraph,
         StepState,
+        StepsWanted,
         Target,
         Tensor,
         Workload,
@@ -120,6 +123,10 @@ class GraphRecursion(Recursion, Protocol):
 
     def runs(self, depth: Depth) -> int:
         """Return how many runs of the graph make one ACT step; raises ModelRefused where that is not known."""
+
+    @property
+    def session(self) -> GraphSession:
+        """Return the session that it runs its graph in."""
 
     def over(self, session: GraphSession) -> Recursion:
         """Return the same recursion over another session, whose graph has at least the same inputs and outputs."""
@@ -319,6 +326,45 @@ class DeviceMetric(FileMetric, Protocol):
     @property
     def fewest_runs(self) -> int:
         """Return with how many runs it can be told at all."""
+
+
+@runtime_checkable
+class StepsMetric(Protocol):
+    """metrics: evidence from what a device computes (`evidence` DEVICE): steps of the candidate beside the reference's.
+
+    Every run that it watches is shown to an accumulator of its own, pair by pair, as a trace shows its runs.
+    """
+
+    unit: ClassVar[str]
+    direction: ClassVar[Direction]
+    evidence: ClassVar[Evidence]
+    per_probe: ClassVar[bool]
+    floored: ClassVar[bool]
+    limits: ClassVar[tuple[float | None, float | None]]
+    watches: ClassVar[tuple[Ran, ...]]
+
+    @property
+    def device(self) -> str:
+        """Return the device, by its name in the policy."""
+
+    @property
+    def steps_wanted(self) -> StepsWanted:
+        """Return what the device has to compute."""
+
+    def accumulator(self, depth: Depth) -> Accumulator:
+        """Return a fresh accumulator for one run of a candidate that runs this deep."""
+
+    def measured(self, found: Mapping[Ran, Measured], told: DeviceSteps, candidate: ModelRecord) -> Measured:
+        """Return the value.
+
+        Args:
+            found: what the accumulators came to; a run that there could not be is missing.
+            told: what the device computed.
+            candidate: the candidate.
+
+        Raises:
+            NotMeasured: there is no value, with the reason.
+        """
 
 
 # ---------------------------------------------------------------- analysis

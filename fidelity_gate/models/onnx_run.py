@@ -70,6 +70,11 @@ class OnnxRecursion:
         """Return how many probes a run takes; 0 for any number."""
         return self._plan.rows
 
+    @property
+    def session(self) -> GraphSession:
+        """Return the session that it runs its graph in."""
+        return self._session
+
     def runs(self, depth: Depth) -> int:
         """Return how many runs of the graph make one ACT step; raises ModelRefused where that is not known."""
         return self._plan.runs(depth)

@@ -17,6 +17,12 @@ from fidelity_gate.records.compression import (
     OnnxArtifact,
     StateRange,
 )
+from fidelity_gate.records.device_steps import (
+    DeviceSteps,
+    Ran,
+    StepMode,
+    StepsWanted,
+)
 from fidelity_gate.records.exhibits import (
     Exhibit,
 )
@@ -142,6 +148,7 @@ __all__ = [
     "DeviceRecord",
     "DeviceRun",
     "DeviceSpec",
+    "DeviceSteps",
     "Dimension",
     "Direction",
     "EnergyModel",
@@ -191,6 +198,7 @@ __all__ = [
     "Probes",
     "Provenance",
     "QuantizedWeight",
+    "Ran",
     "Report",
     "Role",
     "RuleFacts",
@@ -202,7 +210,9 @@ __all__ = [
     "StateRange",
     "StepFile",
     "StepGraph",
+    "StepMode",
     "StepState",
+    "StepsWanted",
     "StoredTensor",
     "Target",
     "Tensor",

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from fidelity_gate.records.analysis import Arena, Compute, Linted
+from fidelity_gate.records.device_steps import DeviceSteps
 from fidelity_gate.records.exhibits import Exhibit
 from fidelity_gate.records.late import LATE
 from fidelity_gate.records.models import Depth, Footprint, ModelFacts, Options
@@ -51,6 +52,8 @@ class Measured:
     values: tuple[float, ...]
     curve: tuple[CurvePoint, ...] = ()
     detail: str = ""  # one line for people
+    rows: tuple[int, ...] = ()  # the probes that it has values for, where the policy's check asks for some only
+    curve_here: tuple[CurvePoint, ...] = ()  # as `curve`, where a device computed that: computed on this machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,8 @@ class Measurement:
     floor_curve: tuple[CurvePoint, ...] = ()
     detail: str = ""
     reason: str = ""  # why it was not measured
+    rows: tuple[int, ...] = field(default=(), metadata=LATE)  # as in `Measured`
+    curve_here: tuple[CurvePoint, ...] = field(default=(), metadata=LATE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +106,7 @@ class ModelRecord:
     arena_gap: str = ""  # why there is no arena
     linted: Linted | None = None  # None where nothing asked for it, or nothing of the file can be looked at
     device_runs: tuple[DeviceRun, ...] = ()  # one a device that a check wants it of
+    device_steps: tuple[DeviceSteps, ...] = field(default=(), metadata=LATE)  # what devices computed of it
 
 
 @dataclass(frozen=True, slots=True)
