@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from fidelity_gate.records import Aggregate, Direction
@@ -31,8 +32,9 @@ def is_met(observed: float, bound: Bound, direction: Direction) -> bool:
 def bound_fault(bound: Bound, direction: Direction) -> str:
     """Return what makes a bound unusable for a metric of this direction, or ""."""
     ends = [end for end in (bound.minimum, bound.maximum) if end is not None]
-    if not ends:
-        return "the check has no bound"
+    if bound.relative or not ends:
+        # A relative bound has no ends that could be compared with before the past is known.
+        return "the bound is relative, and nobody looked up to what" if bound.relative else "the check has no bound"
     if not all(math.isfinite(end) for end in ends):
         return "the bound is not finite"
     if ends[0] > ends[-1]:
@@ -44,15 +46,57 @@ def bound_fault(bound: Bound, direction: Direction) -> str:
     return ""
 
 
+def relative_fault(bound: Bound, direction: Direction) -> str:
+    """Return what makes the relative part of a bound unusable for a metric of this direction, or ""."""
+    if direction is Direction.BOTH:
+        return "a metric that should stay near 1 has no worse direction: it takes min and max, no regression"
+    losses = (bound.max_regression, bound.max_drop)
+    if not all(math.isfinite(loss) and loss >= 0 for loss in losses if loss is not None):
+        return "the regression that is let through is no finite number of 0 or more"
+    return ""
+
+
+def from_past(bound: Bound, old: float, direction: Direction, noise: float = 0.0) -> Bound:
+    """Return the one end that follows from the relative part of a bound and an old number.
+
+    Args:
+        bound: with a relative part that has no fault; its own ends are left out.
+        old: the number that was measured before.
+        direction: which way is better, not both.
+        noise: a difference up to this is no regression.
+    """
+    losses = [] if bound.max_regression is None else [bound.max_regression * abs(old)]
+    loss = max(noise, min(losses if bound.max_drop is None else [*losses, bound.max_drop]))
+    if direction is Direction.HIGHER:
+        return replace(bound, minimum=old - loss, maximum=None, max_regression=None, max_drop=None)
+    return replace(bound, minimum=None, maximum=old + loss, max_regression=None, max_drop=None)
+
+
+def tightest(bound: Bound, other: Bound) -> Bound:
+    """Return the bound with the tighter of two ends on either side, and with nothing relative."""
+    least = [end for end in (bound.minimum, other.minimum) if end is not None]
+    most = [end for end in (bound.maximum, other.maximum) if end is not None]
+    return replace(
+        bound,
+        minimum=max(least, default=None),
+        maximum=min(most, default=None),
+        max_regression=None,
+        max_drop=None,
+    )
+
+
 def all_met(observations: Values, bound: Bound, direction: Direction) -> bool:
     """Return whether there is an observation and every one is within the bound."""
     return bool(observations) and all(is_met(observed, bound, direction) for observed in observations)
 
 
 def margin(observed: float, bound: Bound) -> float:
-    """Return how far inside (positive) or outside (negative) the nearest end of the bound a number is."""
+    """Return how far inside (positive) or outside (negative) the nearest end of the bound a number is.
+
+    A bound whose ends are not known yet is infinitely far.
+    """
     inside = [] if bound.minimum is None else [observed - bound.minimum]
-    return min(inside if bound.maximum is None else [*inside, bound.maximum - observed])
+    return min(inside if bound.maximum is None else [*inside, bound.maximum - observed], default=math.inf)
 
 
 def nearest(observations: Values, bound: Bound) -> float:
@@ -98,3 +142,15 @@ def mean(values: Values) -> float:
         return math.fsum(values) / len(values) if values else math.nan
     except (OverflowError, ValueError):  # too large; or infinities of both signs
         return math.nan
+
+
+def middle(values: Values) -> float:
+    """Return the median: the mean of both where it lies between two values; NaN where there is none."""
+    ordered, last = sorted(values), len(values) - 1
+    return mean((ordered[last // 2], ordered[last - last // 2])) if ordered else math.nan
+
+
+def deviation(values: Values) -> float:
+    """Return the median absolute deviation from the median; NaN where there is no value."""
+    center = middle(values)
+    return middle(tuple(abs(value - center) for value in values))

@@ -10,6 +10,8 @@ What is refused, what is left undecided and what is compared:
 * Fewer probes than `minimum_probes`, or than an aggregate can speak about: inconclusive.
 * A metric that the noise floor concerns is inconclusive where the reference does not even stay near its own perturbed
   self.
+* Where a bound is relative to the past, `regressions` makes an end of it, or says what is in the way: something else
+  was measured then (refused), a gap (not measured), too short a history (inconclusive).
 * Only then is a number compared with a bound, raw, both ends inclusive, by `bounds.is_met`: nothing else can make a
   check pass.
 """
@@ -17,7 +19,7 @@ What is refused, what is left undecided and what is compared:
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fidelity_gate.bounds import (
@@ -33,6 +35,7 @@ from fidelity_gate.bounds import (
 from fidelity_gate.errors import WORST_FIRST, ExitCode
 from fidelity_gate.matching import indexed, key_of, pairs, refuse_other_run, refuse_unsound
 from fidelity_gate.records import Aggregate, CheckResult, MeasureStatus, Outcome, Severity, Verdict
+from fidelity_gate.regressions import Held, hold, with_outcome
 from fidelity_gate.units import format_against
 from fidelity_gate.wording import comparison, headline
 
@@ -40,7 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fidelity_gate.bounds import Values
-    from fidelity_gate.records import Check, Measurement, MeasurementSet, NoiseFloor, Policy
+    from fidelity_gate.records import Bound, Check, Measurement, MeasurementSet, NoiseFloor, Past, Policy
 
 BLOCKING = {
     Outcome.FAIL: ExitCode.FAILED,
@@ -60,17 +63,27 @@ class _Case:
     measurement: Measurement | None
     policy: Policy
     measured: MeasurementSet
+    held: Held
 
     @property
     def probes(self) -> int:
         return self.measured.provenance.probes
 
+    @property
+    def bound(self) -> Bound:
+        return self.held.bound
+
 
 # ---------------------------------------------------------------- the decision
 
 
-def judge(policy: Policy, measured: MeasurementSet) -> Verdict:
+def judge(policy: Policy, measured: MeasurementSet, past: Past | None = None) -> Verdict:
     """Return the verdict of a policy on what was measured.
+
+    Args:
+        policy: what is required.
+        measured: what was measured.
+        past: what relative bounds are held against; without it no check that has one can pass.
 
     Raises:
         PolicyError: the policy holds a contradiction that its loader should have refused.
@@ -78,7 +91,7 @@ def judge(policy: Policy, measured: MeasurementSet) -> Verdict:
     """
     refuse_unsound(policy)
     refuse_other_run(policy, measured)
-    return conclude(policy, tuple(_judge_case(case) for case in _cases(policy, measured)))
+    return conclude(policy, tuple(_judge_case(case) for case in _cases(policy, measured, past)))
 
 
 def missed(policy: Policy, measured: MeasurementSet) -> tuple[CheckResult, ...]:
@@ -86,15 +99,15 @@ def missed(policy: Policy, measured: MeasurementSet) -> tuple[CheckResult, ...]:
 
     For whoever is still measuring. What is not measured yet is left alone; nothing here can make a check pass.
     """
-    results = (_judge_case(case) for case in _cases(policy, measured))
+    results = (_judge_case(case) for case in _cases(policy, measured, None))
     return tuple(result for result in results if result.outcome is Outcome.FAIL)
 
 
-def _cases(policy: Policy, measured: MeasurementSet) -> Iterator[_Case]:
+def _cases(policy: Policy, measured: MeasurementSet, past: Past | None) -> Iterator[_Case]:
     evidence = indexed(measured)
     for check, candidate in pairs(policy):
         found = evidence.get(key_of(check.metric, check.options, candidate))
-        yield _Case(check, candidate, found, policy, measured)
+        yield _Case(check, candidate, found, policy, measured, hold(check, found, policy, measured, past))
 
 
 def conclude(policy: Policy, results: tuple[CheckResult, ...]) -> Verdict:
@@ -142,11 +155,13 @@ def _judge_case(case: _Case) -> CheckResult:
         outcome, reason = obstacle or (Outcome.NOT_MEASURED, "nothing was measured")
         return _told(case, outcome, reason=reason)
     seen = _observations(case, measurement, measurement.values)
-    observed = nearest(seen, check.bound)
+    observed = nearest(seen, case.bound)
     if obstacle is not None:
         return _told(case, obstacle[0], observed=observed, reason=obstacle[1])
-    met = all_met(seen, check.bound, measurement.direction)
-    return _told(case, Outcome.PASS if met else Outcome.FAIL, observed=observed)
+    met = all_met(seen, case.bound, measurement.direction)
+    result = _told(case, Outcome.PASS if met else Outcome.FAIL, observed=observed)
+    last = case.policy.history.last if case.policy.history else 0
+    return replace(result, compared=with_outcome(result.compared, seen, measurement.direction, last))
 
 
 def _obstacles(case: _Case) -> Iterator[tuple[Outcome, str]]:
@@ -154,8 +169,10 @@ def _obstacles(case: _Case) -> Iterator[tuple[Outcome, str]]:
     yield Outcome.REFUSED, _no_candidate(case)
     yield Outcome.NOT_MEASURED, _unmeasured(case)
     if case.measurement is not None:
-        yield Outcome.REFUSED, _misuse(case.check, case.measurement)
+        yield Outcome.REFUSED, _misuse(case, case.measurement)
         yield Outcome.NOT_MEASURED, _unusable(case, case.measurement, case.measurement.values, "")
+        if case.held.outcome is not None:
+            yield case.held.outcome, case.held.reason
         yield Outcome.INCONCLUSIVE, _too_few(case, case.measurement)
         if case.measurement.floored:
             yield from _noise_obstacles(case, case.measurement)
@@ -173,12 +190,13 @@ def _unmeasured(case: _Case) -> str:
     return ""
 
 
-def _misuse(check: Check, measurement: Measurement) -> str:
+def _misuse(case: _Case, measurement: Measurement) -> str:
+    check = case.check
     if measurement.per_probe and check.aggregate is None:
         return f"{check.metric} has one value a probe, and the check names no aggregate"
     if not measurement.per_probe and check.aggregate is not None:
         return f"{check.metric} has one value, and the check names the aggregate {check.aggregate.value}"
-    return bound_fault(check.bound, measurement.direction)
+    return "" if case.held.outcome is not None else bound_fault(case.bound, measurement.direction)
 
 
 def _unusable(case: _Case, measurement: Measurement, values: Values, whose: str) -> str:
@@ -243,9 +261,10 @@ def _diverged(case: _Case, fidelities: Values, how: str) -> str:
 
 def _own_floor_misses(case: _Case, measurement: Measurement) -> str:
     seen = _observations(case, measurement, measurement.floor_values)
-    if all_met(seen, case.check.bound, measurement.direction):
+    if all_met(seen, case.bound, measurement.direction):
         return ""
-    compared = comparison(nearest(seen, case.check.bound), case.check.bound, measurement.unit)
+    exact = case.held.compared is None
+    compared = comparison(nearest(seen, case.bound), case.bound, measurement.unit, exact=exact)
     return f"the reference itself, perturbed, would miss this bound: {compared}"
 
 
@@ -259,13 +278,15 @@ def _observations(case: _Case, measurement: Measurement, values: Values) -> Valu
 def _told(case: _Case, outcome: Outcome, *, observed: float | None = None, reason: str = "") -> CheckResult:
     """Return the result; at severity "warn" a miss of any kind warns and says which kind it was."""
     check, measurement = case.check, case.measurement
+    if case.held.eased:
+        check = replace(check, severity=Severity.WARN)
     if check.severity is Severity.WARN and outcome is not Outcome.PASS:
         reason = f"{outcome.value.replace('-', ' ')}: {reason}" if reason else ""
         outcome = Outcome.WARN
     if measurement is None or observed is None:
         unit = measurement.unit if measurement is not None else ""
         return CheckResult(check, case.candidate, outcome, unit, reason=reason)
-    inside = margin(observed, check.bound)
+    inside = margin(observed, case.bound)
     return CheckResult(
         check=check,
         candidate=case.candidate,
@@ -273,6 +294,7 @@ def _told(case: _Case, outcome: Outcome, *, observed: float | None = None, reaso
         unit=measurement.unit,
         observed=observed,
         margin=inside if math.isfinite(inside) else None,
-        worst_probe=worst_row(measurement.values, check.bound) if measurement.per_probe else None,
+        worst_probe=worst_row(measurement.values, case.bound) if measurement.per_probe else None,
         reason=reason,
+        compared=case.held.compared,
     )

@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from fidelity_gate.errors import PolicyError, Refused
-from fidelity_gate.records import Place, Severity
+from fidelity_gate.records import Against, Place, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,11 +72,17 @@ def refuse_unsound(policy: Policy) -> None:
             raise PolicyError(
                 f"there is no candidate '{unknown[0]}'", where=str(check.place) or policy.path, field=check.id
             )
-    counted = {name for check, name in pairs(policy) if check.severity is Severity.ERROR}
+    counted = {name for check, name in pairs(policy) if requires(check, policy)}
     for name in names:
         if name not in counted:
             what = "no check of severity error applies to this candidate, so nothing is required of it"
             raise PolicyError(what, where=policy.path, field=f"candidates.{name}", hint="add a check, or remove it")
+
+
+def requires(check: Check, policy: Policy) -> bool:
+    """Return whether a check blocks whatever the past is: a check that may only warn at first requires nothing then."""
+    new = check.against is Against.HISTORY and policy.history is not None and policy.history.warn_while_new
+    return check.severity is Severity.ERROR and (check.bound.absolute or not new)
 
 
 def refuse_other_run(policy: Policy, measured: MeasurementSet) -> None:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from decimal import ROUND_HALF_EVEN, Context, Decimal
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 BYTE_UNITS = {
     "B": Decimal(1),
@@ -86,6 +91,22 @@ def format_against(observed: float, limit: float, unit: str) -> tuple[str, str]:
         if _order(_shown(_scaled(observed, unit, scale), scale, digits), exact) == _order(observed, limit):
             return _written(observed, unit, scale, digits), _written(limit, unit, scale, None)
     return _written(observed, unit, scale, None), _written(limit, unit, scale, None)
+
+
+def format_together(values: Sequence[float], unit: str) -> tuple[str, ...]:
+    """Return measured numbers in one unit, with as many digits as it takes for their texts to compare as they do."""
+    if not all(math.isfinite(value) for value in values):
+        return tuple(format_value(value, unit) for value in values)
+    scale = _scale(max(values, key=abs), unit)
+    exact = [_scaled(value, unit, scale) for value in values]
+    for digits in range(DIGITS, _MOST_DIGITS + 1):
+        shown = [_shown(number, scale, digits) for number in exact]
+        if all(
+            _order(*pair) == _order(*raw)
+            for pair, raw in zip(itertools.combinations(shown, 2), itertools.combinations(exact, 2), strict=True)
+        ):
+            return tuple(_written(value, unit, scale, digits) for value in values)
+    return tuple(_written(value, unit, scale, None) for value in values)
 
 
 def _not_finite(value: float) -> str:

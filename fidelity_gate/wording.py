@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from fidelity_gate.energy import METRIC as ENERGY
 from fidelity_gate.errors import ExitCode
 from fidelity_gate.matching import key_of
-from fidelity_gate.records import Outcome, Severity
+from fidelity_gate.records import Against, Outcome, Severity
 from fidelity_gate.text import printable
-from fidelity_gate.units import format_against, format_exact, format_value
+from fidelity_gate.units import format_against, format_exact, format_together, format_value
 
 if TYPE_CHECKING:
     from fidelity_gate.records import Bound, CheckResult, Finding, Linted, Report
@@ -26,26 +26,61 @@ def subject(candidate: str, target: str) -> str:
     return f"{candidate}@{target}" if target else candidate
 
 
-def figure(value: float, bound: Bound, unit: str) -> str:
-    """Return a figure as text, precise enough never to stand on the wrong side of an end of the bound."""
+def figure(value: float, bound: Bound, unit: str, *, exact: bool = True) -> str:
+    """Return a figure as text, precise enough never to stand on the wrong side of an end of the bound.
+
+    `exact` as for `requirement`.
+    """
+    if not exact:
+        return _together(value, bound, unit)[0]
     texts = [format_against(value, end, unit)[0] for end in (bound.minimum, bound.maximum) if end is not None]
     return max(texts, key=len, default=format_value(value, unit))
 
 
-def requirement(bound: Bound, unit: str) -> str:
-    """Return `>= 0.97`, `<= 8 MiB (8.389 MB)`, or both joined by `and`."""
-    least = [] if bound.minimum is None else [f">= {format_exact(bound.minimum, unit)}"]
-    most = [] if bound.maximum is None else [f"<= {format_exact(bound.maximum, unit)}"]
-    return " and ".join([*least, *most]) or "no bound"
+def requirement(bound: Bound, unit: str, *, beside: float | None = None) -> str:
+    """Return `>= 0.97`, `<= 8 MiB (8.389 MB)`, or both joined by `and`.
+
+    Args:
+        bound: of a check, or of its result.
+        unit: of the metric.
+        beside: the figure beside which a bound is shown that follows from a measured one: its ends are rounded then, as
+            far as they still compare with that figure as the numbers do. None: every digit of the ends.
+    """
+    shown = [format_exact(end, unit) for end in _ends(bound)]
+    if beside is not None:
+        shown = _together(beside, bound, unit)[1:]
+    signs = [sign for sign, end in ((">=", bound.minimum), ("<=", bound.maximum)) if end is not None]
+    said = [f"{sign} {text}" for sign, text in zip(signs, shown, strict=True)]
+    if bound.max_regression is not None:
+        said.append(f"at most {format_exact(bound.max_regression, 'fraction')} worse than before")
+    if bound.max_drop is not None:
+        said.append(f"at most {format_exact(bound.max_drop, unit)} worse than before")
+    return " and ".join(said) or "no bound"
 
 
-def comparison(observed: float, bound: Bound, unit: str) -> str:
-    """Return `0.9410 < 0.97`: or `0.9810, required >= 0.97` where the bound is met."""
-    if bound.minimum is not None and observed < bound.minimum:
-        return " < ".join(format_against(observed, bound.minimum, unit))
-    if bound.maximum is not None and observed > bound.maximum:
-        return " > ".join(format_against(observed, bound.maximum, unit))
-    return f"{figure(observed, bound, unit)}, required {requirement(bound, unit)}"
+def comparison(observed: float, bound: Bound, unit: str, *, exact: bool = True) -> str:
+    """Return `0.9410 < 0.97`: or `0.9810, required >= 0.97` where the bound is met.
+
+    `exact` False: the ends follow from a measured figure, and are rounded as one.
+    """
+    for end, missed, sign in (
+        (bound.minimum, bound.minimum is not None and observed < bound.minimum, "<"),
+        (bound.maximum, bound.maximum is not None and observed > bound.maximum, ">"),
+    ):
+        if end is not None and missed:
+            pair = format_against(observed, end, unit) if exact else format_together((observed, end), unit)
+            return f" {sign} ".join(pair)
+    required = requirement(bound, unit, beside=None if exact else observed)
+    return f"{figure(observed, bound, unit, exact=exact)}, required {required}"
+
+
+def _ends(bound: Bound) -> list[float]:
+    return [end for end in (bound.minimum, bound.maximum) if end is not None]
+
+
+def _together(value: float, bound: Bound, unit: str) -> list[str]:
+    """Return a figure and the ends of a bound as texts that compare as the numbers do."""
+    return list(format_together((value, *_ends(bound)), unit))
 
 
 def headline(result: CheckResult) -> str:
@@ -54,7 +89,8 @@ def headline(result: CheckResult) -> str:
     estimate = ", an estimate" if result.check.metric == ENERGY and result.observed is not None else ""
     device = device_of(result)
     there = f" on {device}" if device else ""
-    return f"{said}{there}: {what_happened(result)}{estimate}"
+    past = past_of(result)
+    return f"{said}{there}: {what_happened(result)}{estimate}{f' ({past})' if past else ''}"
 
 
 def device_of(result: CheckResult) -> str:
@@ -69,7 +105,31 @@ def what_happened(result: CheckResult) -> str:
         return result.reason if result.outcome in SPEAK_FOR_THEMSELVES else f"{plain}: {result.reason}"
     if result.observed is None:
         return result.outcome.value
-    return comparison(result.observed, result.check.bound, result.unit)
+    return comparison(result.observed, result.bound, result.unit, exact=result.compared is None)
+
+
+def past_of(result: CheckResult) -> str:
+    """Return what of the past a check was held against, and how its number stands there; "" where it was not."""
+    compared = result.compared
+    if compared is None:
+        return ""
+    if compared.old is None:
+        return "not compared: the history is too short" if result.outcome is Outcome.PASS else ""
+    old = format_value(compared.old, result.unit)
+    if compared.against is Against.BASELINE:
+        blocked = ", whose run was blocked" if compared.blocked else ""
+        said = [f"baseline {old} of {printable(compared.when[:10])}{blocked}"]
+    else:
+        said = [f"median of {counted(compared.runs, 'run')} {old}"]
+    said += [compared.bound.text] if compared.bound.text else []
+    said += [f"differences up to {format_value(compared.noise, result.unit)} are noise"] if compared.noise else []
+    said += [compared.standing.value] if compared.standing else []
+    return ", ".join(said)
+
+
+def counted(count: int, one: str) -> str:
+    """Return `1 run`, `5 runs`."""
+    return f"{count} {one}" if count == 1 else f"{count} {one}s"
 
 
 def detail_of(report: Report, result: CheckResult) -> str:

@@ -76,6 +76,11 @@ class Bound:
         """Return whether something of the past has to be known to say what is required."""
         return self.max_regression is not None or self.max_drop is not None
 
+    @property
+    def absolute(self) -> bool:
+        """Return whether it has an end of its own."""
+        return self.minimum is not None or self.maximum is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Check:
