@@ -1,43 +1,51 @@
 """Door 2, pytest: `pytest --fidelity-gate` collects `*.gate.yaml`, one test a check and candidate, and `gate.verdict`.
 
-Inert until it is asked for, and then nothing is imported before a policy is collected. A policy is measured once, when
-the first of its tests is set up; every test only shows its part of the one verdict, so that no rerun of a test measures
-again. The verdict cannot be deselected: whatever `-k` or `-m` leave out, it is run, and fails for what is missing.
+Inert until it is asked for, by the option, by the marker or by the fixture; until then nothing but pytest is imported.
+A policy is measured once in a session, when the first of its tests is set up, in whichever process that is; every test
+only shows its part of the one verdict, so that no rerun of a test measures again. The verdict cannot be deselected:
+whatever `-k`, `-m` or `--lf` leave out, it is run, and fails for what is missing. The parts are in pytest_parts/.
 """
 
 from __future__ import annotations
 
-import fnmatch
 from typing import TYPE_CHECKING
 
 import pytest
 
+from fidelity_gate.pytest_parts.common import (
+    FILES_INI,
+    KEEP_GOING_INI,
+    MARKER,
+    NOT_IN_INI,
+    OPTION,
+    POLICY_FILES,
+    REPORTS_INI,
+    WAIT_INI,
+    WAIT_SECONDS,
+    FidelityGateWarning,
+    clear_up,
+    invite,
+    is_worker,
+)
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
-    from typing import Any, NoReturn
+    from typing import Any
 
-    from fidelity_gate.errors import GateError
-    from fidelity_gate.records import Check, CheckResult, Policy, Report
+    from fidelity_gate.pytest_parts.guarding import Reporter
 
-OPTION = "--fidelity-gate"
-FILES_INI = "fg_files"
-DEFAULT_FILES = "*.gate.yaml"
-VERDICT = "gate.verdict"
-_GATES = pytest.StashKey["list[GateFile]"]()
+__all__ = ["FidelityGateWarning"]
 
-
-class FidelityGateWarning(pytest.PytestWarning):
-    """A check of severity "warn" was missed."""
-
-
-# ---------------------------------------------------------------- hooks
+MARKER_TEXT = (
+    f"{MARKER}(policy, reference=None, candidates=None, inputs=None): "
+    "the test is an error at setup unless this policy of fidelity-gate passes"
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare the options; none of them changes a threshold."""
     group = parser.getgroup("fidelity-gate", "fidelity-gate: release gates for compressed recursive models")
-    group.addoption(OPTION, action="store_true", help=f"collect release policies ({DEFAULT_FILES}) as tests")
+    group.addoption(OPTION, action="store_true", help=f"collect release policies ({POLICY_FILES}) as tests")
     group.addoption("--fg-reference", metavar="PATH", help="the reference model, instead of the policy's")
     group.addoption(
         "--fg-candidate", action="append", default=[], metavar="NAME=PATH", help="a candidate's file; repeatable"
@@ -45,238 +53,88 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--fg-inputs", metavar="PATH", help="the file of probes, instead of the policy's")
     group.addoption("--fg-measurements", metavar="FILE", help="judge what was measured earlier; nothing is run")
     group.addoption(
+        "--fg-report",
+        action="append",
+        default=[],
+        metavar="TYPE[:DEST]",
+        help="leave a report, as `fidelity-gate run --report` does: to a file or a folder; repeatable",
+    )
+    group.addoption(
         "--fg-keep-going", action="store_true", help="run the models even where the files alone fail a check already"
     )
     group.addoption("--fg-allow-code", action="store_true", help="run Python that the policy names (hooked models)")
-    parser.addini(FILES_INI, "names of policy files to collect", type="args", default=[DEFAULT_FILES])
+    group.addoption(
+        "--fg-wait",
+        metavar="SECONDS",
+        help=f"how long one process waits while another one measures (default: {WAIT_SECONDS:g})",
+    )
+    parser.addini(FILES_INI, f"names of policy files to collect beside {POLICY_FILES}", type="args", default=[])
+    parser.addini(REPORTS_INI, "reports to leave, as --fg-report has them", type="args", default=[])
+    parser.addini(WAIT_INI, "as --fg-wait", default="")
+    parser.addini(KEEP_GOING_INI, "as --fg-keep-going", type="bool", default=False)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker; where the gate was asked for, begin."""
+    config.addinivalue_line("markers", MARKER_TEXT)
+    if config.getoption(OPTION) and not is_worker(config):
+        from fidelity_gate.pytest_parts.finishing import begin
+
+        begin(config)
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     """Collect a policy where the gate was asked for."""
     if not parent.config.getoption(OPTION):
         return None
-    if not any(fnmatch.fnmatch(file_path.name, pattern) for pattern in parent.config.getini(FILES_INI)):
-        return None
-    gate = GateFile.from_parent(parent, path=file_path)
-    parent.config.stash.setdefault(_GATES, []).append(gate)
-    return gate
+    from fidelity_gate.pytest_parts.collecting import file_node
+
+    return file_node(file_path, parent)
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist tells its controller what there is to run
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Keep every verdict, and tell it which checks of its policy will not be run; refuse to gate nothing."""
-    if not session.config.getoption(OPTION) or session.testsfailed:
+    """Let no verdict get lost."""
+    config = session.config
+    if config.getoption(OPTION):
+        from fidelity_gate.pytest_parts.collecting import keep_verdicts
+
+        keep_verdicts(session)
         return
-    # pytest makes nodes for the neighbours of a file that was asked for too, and collects nothing from them.
-    gates = [gate for gate in session.config.stash.get(_GATES, []) if gate.verdict is not None]
-    if not gates:
-        patterns = " or ".join(session.config.getini(FILES_INI))
-        raise pytest.UsageError(f"{OPTION}: no policy named {patterns} was collected")
-    for gate in gates:
-        gate.keep_verdict(session.items)
+    given = [name for name in (*NOT_IN_INI, "--fg-report") if config.getoption(name)]
+    if given and not is_worker(config):
+        from fidelity_gate.pytest_parts.guarding import refuse_unheard
+
+        refuse_unheard(session, given[0])
 
 
-# ---------------------------------------------------------------- nodes
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Guard tests that are marked with a policy."""
+    if item.get_closest_marker(MARKER) is not None:
+        from fidelity_gate.pytest_parts.guarding import guard
+
+        guard(item)
 
 
-class GateFile(pytest.File):
-    """One policy: loaded when it is collected, measured and judged once."""
-
-    policy: Policy
-    checks: tuple[CheckItem, ...] = ()
-    verdict: VerdictItem | None = None
-    _report: Report | None = None
-    _stopped: GateError | None = None
-
-    def collect(self) -> Iterable[pytest.Item]:
-        """Return one item for every check and candidate, and the verdict."""
-        from fidelity_gate.errors import GateError
-        from fidelity_gate.matching import pairs
-        from fidelity_gate.records import Severity
-
-        try:
-            self.policy = self._load()
-        except GateError as error:
-            raise self.CollectError(f"fidelity-gate: error: {error}") from None
-        judged = [(check, candidate) for check, candidate in pairs(self.policy) if check.severity is not Severity.OFF]
-        names = _distinct([_name(check, candidate) for check, candidate in judged])
-        self.checks = tuple(
-            CheckItem.from_parent(self, name=name, check=check, candidate=candidate)
-            for name, (check, candidate) in zip(names, judged, strict=True)
-        )
-        self.verdict = VerdictItem.from_parent(self, name=VERDICT)
-        return [*self.checks, self.verdict]
-
-    def keep_verdict(self, items: list[pytest.Item]) -> None:
-        """Put the verdict back where it was deselected, and tell it which checks were."""
-        if self.verdict is None:
-            return
-        self.verdict.deselected = tuple(check.name for check in self.checks if check not in items)
-        if self.verdict not in items:
-            items.append(self.verdict)
-
-    def report(self) -> Report:
-        """Return the report, measured and judged at the first call; raises the same GateError at every call."""
-        from fidelity_gate.errors import GateError
-
-        if self._stopped is not None:
-            raise self._stopped
-        if self._report is None:
-            try:
-                self._report = self._judged()
-            except GateError as error:
-                self._stopped = error
-                raise
-        return self._report
-
-    def _load(self) -> Policy:
-        from fidelity_gate import measurements_file
-        from fidelity_gate.verbs import stages
-
-        option = self.config.getoption
-        if option("--fg-measurements"):
-            return stages.prepare_for(str(self.path), measurements_file.read(option("--fg-measurements")))
-        return stages.prepare(
-            str(self.path),
-            reference=option("--fg-reference"),
-            candidates=tuple(option("--fg-candidate")),
-            inputs=option("--fg-inputs"),
-        )
-
-    def _judged(self) -> Report:
-        from fidelity_gate import measurements_file
-        from fidelity_gate.verbs import stages
-
-        option = self.config.getoption
-        if option("--fg-measurements"):
-            return stages.judged(self.policy, measurements_file.read(option("--fg-measurements")))
-        measured = stages.measure(
-            self.policy, allow_code=option("--fg-allow-code"), keep_going=option("--fg-keep-going")
-        )
-        return stages.judged(self.policy, measured)
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:  # noqa: ANN401  (pytest-xdist's, which may not be installed)
+    """Tell a worker where the processes of this session meet."""
+    invite(node)
 
 
-class _GateItem(pytest.Item):
-    """What both kinds of item share."""
-
-    @property
-    def gate(self) -> GateFile:
-        """Return the policy's file."""
-        if not isinstance(self.parent, GateFile):
-            raise TypeError("an item of the gate belongs to a policy")
-        return self.parent
-
-    def reported(self) -> Report:
-        """Return the report, or fail with the one line that says why there is none."""
-        from fidelity_gate.errors import GateError
-
-        stopped: GateError
-        try:
-            return self.gate.report()
-        except GateError as error:
-            stopped = error
-        # Out here, or pytest would show the error twice.
-        return _fail(f"{self.name}: {stopped}")
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove what the processes of a session left for one another."""
+    clear_up(config)
 
 
-class CheckItem(_GateItem):
-    """One check for one candidate."""
+@pytest.fixture(scope="session")
+def fidelity_report(pytestconfig: pytest.Config) -> Reporter:
+    """Measure and judge a policy of fidelity-gate, once in a session: `fidelity_report("release.gate.yaml")`.
 
-    def __init__(self, *, check: Check, candidate: str, **rest: Any) -> None:  # noqa: ANN401  (pytest's own)
-        super().__init__(**rest)
-        self.check = check
-        self.candidate = candidate
+    The arguments `reference`, `candidates` (a mapping of names to files) and `inputs` replace the policy's. It returns
+    the report, whatever became of it: `report.verdict.passed`, `report.verdict.results`.
+    """
+    from fidelity_gate.pytest_parts.guarding import Reporter
 
-    def setup(self) -> None:
-        """Measure, if nobody has; a check that could not be judged is an error, not a failure."""
-        from fidelity_gate.records import Outcome
-        from fidelity_gate.wording import headline
-
-        result = self._result()
-        if result.outcome is Outcome.WAIVED:
-            pytest.skip(_line(headline(result)))
-        if result.outcome not in (Outcome.PASS, Outcome.WARN, Outcome.FAIL):
-            _fail(headline(result))
-
-    def runtest(self) -> None:
-        """Show what the judge found."""
-        from fidelity_gate.records import Outcome
-        from fidelity_gate.wording import headline
-
-        result = self._result()
-        if result.outcome is Outcome.WARN:
-            self.warn(FidelityGateWarning(_line(headline(result))))
-        elif result.outcome is not Outcome.PASS:
-            _fail("\n".join([headline(result), *_details(result), *_findings(self.reported(), result)]))
-
-    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:  # noqa: ANN401
-        """Return the one line of a warning that the session turns into an error."""
-        if isinstance(excinfo.value, FidelityGateWarning):
-            return str(excinfo.value)
-        return super().repr_failure(excinfo, style)
-
-    def reportinfo(self) -> tuple[Path, int | None, str]:
-        """Return where the check stands in its policy."""
-        return self.path, self.check.place.line - 1 if self.check.place.line else None, self.name
-
-    def _result(self) -> CheckResult:
-        wanted = (self.check.id, self.check.target, self.candidate)
-        results = self.reported().verdict.results
-        found = [one for one in results if (one.check.id, one.check.target, one.candidate) == wanted]
-        return found[0] if found else _fail(f"{self.name}: nothing was judged")
-
-
-class VerdictItem(_GateItem):
-    """The verdict of the whole policy; it fails too when a check was deselected, because then it was not shown."""
-
-    deselected: tuple[str, ...] = ()
-
-    def runtest(self) -> None:
-        """Fail unless the policy passed and all of it was run."""
-        from fidelity_gate.wording import blocks, verdict_line
-
-        report = self.reported()
-        if blocks(report):
-            _fail(verdict_line(report))
-        if self.deselected:
-            names = ", ".join(self.deselected)
-            _fail(f"{VERDICT}: {len(self.deselected)} of {len(self.gate.checks)} checks were deselected: {names}")
-
-    def reportinfo(self) -> tuple[Path, int | None, str]:
-        """Return the policy."""
-        return self.path, None, self.name
-
-
-# ---------------------------------------------------------------- helpers
-
-
-def _name(check: Check, candidate: str) -> str:
-    """Return `carry-fidelity[int4-soc-8mb]`: ids alone, nothing that a shell or a JUnit reader stumbles over."""
-    return f"{check.id}[{'-'.join(part for part in (candidate, check.target) if part)}]"
-
-
-def _distinct(names: list[str]) -> list[str]:
-    """Number every second item of one name (`a-b` for `c`, and `a` for `b-c`), so that each can be selected."""
-    return [f"{name}.{names[: at + 1].count(name)}" if name in names[:at] else name for at, name in enumerate(names)]
-
-
-def _details(result: CheckResult) -> list[str]:
-    worst = [f"worst probe: {result.worst_probe}"] if result.worst_probe is not None else []
-    bound = [f"required: {result.check.bound.text}"] if result.check.bound.text else []
-    return [*bound, *worst]
-
-
-def _findings(report: Report, result: CheckResult) -> list[str]:
-    from fidelity_gate.wording import finding_lines, findings_behind
-
-    return finding_lines(findings_behind(report, result))
-
-
-def _line(text: str) -> str:
-    from fidelity_gate.text import printable
-
-    return printable(text, 1000)
-
-
-def _fail(text: str) -> NoReturn:
-    """End the test with this text and no traceback: there is nothing in our code to look at."""
-    pytest.fail("\n".join(_line(line) for line in text.splitlines()), pytrace=False)
+    return Reporter(pytestconfig)

@@ -20,7 +20,6 @@ from fidelity_gate import gate, measurements_file, record_json
 from fidelity_gate.errors import ExitCode, ModelRefused, NotMeasured, PolicyError, Refused
 from fidelity_gate.judge import judge
 from fidelity_gate.metrics.lint import Lint
-from fidelity_gate.pytest_plugin import _findings
 from fidelity_gate.records import (
     Aggregate,
     Bound,
@@ -48,7 +47,7 @@ from fidelity_gate.records import (
 from fidelity_gate.reports.json import SCHEMA, Json
 from fidelity_gate.reports.junit import JUnit
 from fidelity_gate.reports.terminal import Terminal
-from fidelity_gate.wording import MOST_FINDINGS, finding_lines, finding_text
+from fidelity_gate.wording import MOST_FINDINGS, finding_lines, finding_text, findings_behind
 
 ROOT = Path(__file__).resolve().parents[1]
 NPU = Target("npu", static_only=True, tile=64)
@@ -535,8 +534,8 @@ def test_the_failure_in_junit_lists_the_findings_that_were_counted():
     found = report()
     only_errors = replace(found.policy.checks[0], options=(("severity", "error"),))
     result = replace(found.verdict.results[0], check=only_errors)
-    assert [line.split()[0] for line in _findings(found, result)] == ["error", "error"]
-    assert _findings(found, replace(result, check=FIDELITY)) == []
+    assert [line.split()[0] for line in finding_lines(findings_behind(found, result))] == ["error", "error"]
+    assert findings_behind(found, replace(result, check=FIDELITY)) == ()
 
 
 def test_json_holds_every_finding_and_is_read_back_as_it_was():

@@ -1,0 +1,189 @@
+"""What a session asks for: its options and ini keys, each policy with the paths that replace its own."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from fidelity_gate.pytest_parts.common import KEEP_GOING_INI, NOT_IN_INI, OPTION, REPORTS_INI, WAIT_INI, WAIT_SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ZOO = "zoo:"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One policy, and the paths that replace its own: what a session measures once.
+
+    Attributes:
+        policy: its file, against the folder that the session was started in.
+        reference: a path, or None for the policy's.
+        candidates: `NAME=PATH`.
+        inputs: as `--inputs` of the command line has it.
+        measurements: a saved measurement to judge; then nothing is run.
+    """
+
+    policy: str
+    reference: str | None = None
+    candidates: tuple[str, ...] = ()
+    inputs: str | None = None
+    measurements: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Return a name for files."""
+        return hashlib.sha256(repr(self).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class Gated:
+    """One policy that was collected, and the tests that show what became of it; it travels between processes as JSON.
+
+    Attributes:
+        source: the policy.
+        verdict: node id of its verdict, or "" where the policy could not be collected.
+        checks: node ids of its checks, those left out too.
+        left_out: names of the checks that will not be run.
+    """
+
+    source: Source
+    verdict: str = ""
+    checks: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+    def plain(self) -> dict[str, Any]:
+        """Return it as JSON holds it."""
+        return asdict(self)
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> Gated:
+        """Return what `plain` gave."""
+        source = plain["source"]
+        return cls(
+            Source(**{**source, "candidates": tuple(source["candidates"])}),
+            plain["verdict"],
+            tuple(plain["checks"]),
+            tuple(plain["left_out"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a session measures.
+
+    Attributes:
+        folder: that the session was started in; relative paths are against it.
+        allow_code: run Python that a policy names; only ever the word of whoever started the session.
+        keep_going: run the models even where the files alone fail a check already.
+        wait: seconds that one process waits for another one to measure.
+    """
+
+    folder: Path
+    allow_code: bool
+    keep_going: bool
+    wait: float
+
+
+def settings_of(config: pytest.Config) -> Settings:
+    """Return how the session measures.
+
+    Raises:
+        pytest.UsageError: the time to wait is no time.
+    """
+    given = config.getoption("--fg-wait")
+    text = str(config.getini(WAIT_INI) or WAIT_SECONDS) if given is None else given
+    try:
+        wait = float(text)
+    except ValueError:
+        wait = math.nan
+    if not 0 <= wait < math.inf:
+        raise pytest.UsageError(f"--fg-wait: '{text}' is not a number of seconds")
+    return Settings(
+        folder=config.invocation_params.dir,
+        allow_code=config.getoption("--fg-allow-code"),
+        keep_going=config.getoption("--fg-keep-going") or config.getini(KEEP_GOING_INI),
+        wait=wait,
+    )
+
+
+def source_of(config: pytest.Config, path: Path) -> Source:
+    """Return a policy as the session's options have it."""
+    folder = config.invocation_params.dir
+    option = config.getoption
+    return Source(
+        policy=str(path.relative_to(folder) if path.is_relative_to(folder) else path),
+        reference=option("--fg-reference"),
+        candidates=tuple(option("--fg-candidate")),
+        inputs=option("--fg-inputs"),
+        measurements=option("--fg-measurements"),
+    )
+
+
+def source_from_test(
+    config: pytest.Config,
+    policy: str | os.PathLike[str],
+    *,
+    reference: str | os.PathLike[str] | None = None,
+    candidates: Mapping[str, str | os.PathLike[str]] | None = None,
+    inputs: str | os.PathLike[str] | None = None,
+) -> Source:
+    """Return a policy as a test asks for it: its paths are against the root of the tests, and go before options."""
+    root = config.rootpath
+    asked = source_of(config, Path(os.path.normpath(root / policy)))
+    if reference is None and candidates is None and inputs is None:
+        return asked
+    given = asked.candidates
+    if candidates is not None:
+        given = tuple(f"{name}={_against(root, path)}" for name, path in candidates.items())
+    return replace(
+        asked,
+        reference=asked.reference if reference is None else _against(root, reference),
+        candidates=given,
+        inputs=asked.inputs if inputs is None else _rows_against(root, inputs),
+        measurements=None,  # of other models than the test's
+    )
+
+
+def refuse_loosening(config: pytest.Config) -> None:
+    """Raise where the ini file itself says what only whoever starts the session may say.
+
+    Raises:
+        pytest.UsageError: with the option.
+    """
+    words = [str(word).partition("=")[0] for word in config.getini("addopts")]
+    forbidden = (*NOT_IN_INI, "--collect-only", "--co") if config.getoption(OPTION) else NOT_IN_INI
+    for word in words:
+        if word in forbidden:
+            file = config.inipath.name if config.inipath else "the ini file"
+            raise pytest.UsageError(f"{file}: addopts: {word} may only be given on the command line")
+
+
+def report_texts(config: pytest.Config) -> tuple[str, ...]:
+    """Return the reports to leave, as the command line and the ini file name them."""
+    return tuple(str(text) for text in (*config.getoption("--fg-report"), *config.getini(REPORTS_INI)))
+
+
+def is_selected(config: pytest.Config, path: Path) -> bool:
+    """Return whether a file is one of the session's arguments, or stands in a folder that is."""
+    folder = config.invocation_params.dir
+    chosen = [Path(os.path.normpath(folder / arg.partition("::")[0])) for arg in config.args]
+    return any(path.is_relative_to(one) for one in chosen)
+
+
+def _against(root: Path, path: str | os.PathLike[str]) -> str:
+    text = os.fspath(path)
+    return text if text.startswith(ZOO) else str(root / text)
+
+
+def _rows_against(root: Path, inputs: str | os.PathLike[str]) -> str:
+    """Return a path against the root where there is such a file; `sudoku:count=100` is none."""
+    text = os.fspath(inputs)
+    return str(root / text) if not text.startswith(ZOO) and (root / text).exists() else text

@@ -1,0 +1,79 @@
+"""The end of collection: no policy and no verdict gets lost, whatever was deselected, skipped or reordered."""
+
+from __future__ import annotations
+
+import fnmatch
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fidelity_gate.pytest_parts.asking import is_selected
+from fidelity_gate.pytest_parts.common import FILES_INI, POLICY_FILES, is_worker
+from fidelity_gate.pytest_parts.finishing import finishing_of
+from fidelity_gate.pytest_parts.judging import judging_of
+from fidelity_gate.pytest_parts.nodes import GateFile
+from fidelity_gate.pytest_parts.telling import policy_line
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_GATES = pytest.StashKey[list[GateFile]]()
+
+
+def file_node(file_path: Path, parent: pytest.Collector) -> GateFile | None:
+    """Return the node of a policy file; names of the ini file are added to `*.gate.yaml`, and take nothing away."""
+    patterns = [POLICY_FILES, *parent.config.getini(FILES_INI)]
+    if not any(fnmatch.fnmatch(file_path.name, pattern) for pattern in patterns):
+        return None
+    gate: GateFile = GateFile.from_parent(parent, path=file_path)
+    parent.config.stash.setdefault(_GATES, []).append(gate)
+    return gate
+
+
+def keep_verdicts(session: pytest.Session) -> None:
+    """Put every verdict behind the checks of its policy, tell it which of them will not be run, and remember both."""
+    gates = [gate for gate in _collected(session.config) if gate.verdict is not None or gate.refused]
+    for gate in gates:
+        _keep_verdict(gate, session.items)
+    gated = [gate.gated() for gate in gates]
+    if is_worker(session.config):
+        judging = judging_of(session.config)
+        worker = getattr(session.config, "workerinput", {}).get("workerid", "worker")
+        judging.shelf.leave(str(worker), [one.plain() for one in gated])
+    else:
+        finishing_of(session.config).expect(gated)
+
+
+def lines(config: pytest.Config) -> list[str]:
+    """Return a line for every policy that was collected."""
+    judging = judging_of(config)
+    found = {gate.source for gate in config.stash.get(_GATES, []) if gate.verdict is not None}
+    return [policy_line(judging.policy(source)) for source in sorted(found, key=lambda source: source.policy)]
+
+
+def _collected(config: pytest.Config) -> list[GateFile]:
+    """Return the policies of the session, those that something skipped (`--lf`) collected now.
+
+    pytest makes nodes for the neighbours of a file that was asked for too, and collects nothing from them.
+    """
+    gates = config.stash.get(_GATES, [])
+    done = {gate.path for gate in gates if gate.verdict is not None or gate.refused}
+    for gate in gates:
+        if gate.path not in done and is_selected(config, gate.path):
+            done.add(gate.path)
+            try:
+                gate.collect()
+            except gate.CollectError:
+                continue  # it is marked as refused, and blocks
+    return gates
+
+
+def _keep_verdict(gate: GateFile, items: list[pytest.Item]) -> None:
+    if gate.verdict is None:
+        return
+    kept = [check for check in gate.checks if check in items]
+    gate.verdict.left_out = tuple(check.name for check in gate.checks if check not in kept)
+    if gate.verdict in items:
+        items.remove(gate.verdict)
+    last = max((items.index(check) for check in kept), default=len(items) - 1)
+    items.insert(last + 1, gate.verdict)

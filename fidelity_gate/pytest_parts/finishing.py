@@ -1,0 +1,227 @@
+"""The end of a session: what was left undone is told, reports are left, and only what passed ends in 0.
+
+Runs in the process that began the session. It counts up: the session may end in 0 only where at least one policy was
+collected and, for each, every check was run, the verdict passed as a test, and what the session measured, judged here
+once more, passes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fidelity_gate.errors import GateError, NotMeasured, Refused
+from fidelity_gate.pytest_parts.asking import Gated, refuse_loosening, report_texts
+from fidelity_gate.pytest_parts.common import FILES_INI, OPTION, POLICY_FILES, VERDICT
+from fidelity_gate.pytest_parts.judging import judging_of
+from fidelity_gate.pytest_parts.leaving import Leaving, leaving_of
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from fidelity_gate.pytest_parts.asking import Source
+    from fidelity_gate.records import Report
+
+NAME = "fidelity-gate-finishing"
+NOT_AT_ALL = "was not run"
+
+
+@dataclass(slots=True, eq=False)
+class Finishing:
+    """What the process that began the session knows of its policies."""
+
+    config: pytest.Config
+    leaving: Leaving
+    gates: dict[str, Gated] = field(default_factory=dict)  # by node id of the verdict, or by the policy's path
+    outcomes: dict[str, str] = field(default_factory=dict)  # node id -> what the test came to
+    reports: dict[Source, Report] = field(default_factory=dict)
+    troubles: list[str] = field(default_factory=list)
+    interrupted: bool = False
+    passed: bool = False
+    session: pytest.Session | None = None
+
+    def expect(self, gates: list[Gated]) -> None:
+        """Remember the policies that were collected."""
+        self.gates.update((gated.verdict or gated.source.policy, gated) for gated in gates)
+
+    # ------------------------------------------------------------ hooks
+
+    def pytest_report_header(self) -> list[str]:
+        """Say what judges."""
+        from fidelity_gate.pytest_parts.telling import header_lines
+
+        return header_lines()
+
+    def pytest_report_collectionfinish(self) -> list[str]:
+        """Say which policies are judged."""
+        from fidelity_gate.pytest_parts.collecting import lines
+
+        return lines(self.config)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> None:
+        """Refuse to gate nothing; with pytest-xdist only the end can tell."""
+        if session.testsfailed or self.config.pluginmanager.hasplugin("dsession"):
+            return
+        if not self.gates:
+            raise pytest.UsageError(self._nothing())
+        try:
+            self.leaving.refuse_sharing(len(self.gates))
+        except GateError as error:
+            raise pytest.UsageError(str(error)) from None
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Remember what became of a test; what is run again has not become anything yet."""
+        if report.when == "call" or (report.when == "setup" and report.outcome in ("failed", "skipped")):
+            self.outcomes[report.nodeid] = "xfailed" if hasattr(report, "wasxfail") else report.outcome
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Leave no report of what somebody stopped; pytest's own stops (`-x`) leave them."""
+        self.interrupted = not isinstance(excinfo.value, pytest.Session.Interrupted)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
+        """Conclude before anybody writes a report, and have the last word on the exit status."""
+        self.session = session
+        if not self.config.getoption("collectonly"):
+            self._conclude()
+        result = yield
+        self._hold()
+        return result
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Show the table of every policy."""
+        for source, report in self.reports.items():
+            terminalreporter.section(f"fidelity-gate: {source.policy}")
+            terminalreporter.write(self._shown(report, color=terminalreporter.hasmarkup))
+        for trouble in self.troubles:
+            terminalreporter.write_line(f"fidelity-gate: {trouble}", red=True)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_unconfigure(self) -> None:
+        """Have the last word once more."""
+        self._hold()
+
+    # ------------------------------------------------------------ what they do
+
+    def _conclude(self) -> None:
+        if not self.gates:
+            with contextlib.suppress(GateError):
+                told = [Gated.of(plain) for left in judging_of(self.config).shelf.left() for plain in left]
+                self.expect(told)
+        for gated in self.gates.values():
+            report = self._settled(gated)
+            self.reports[gated.source] = report
+            if gated.verdict and gated.verdict not in self.outcomes:
+                self._tell_undone(gated, report)
+        self.passed = bool(self.gates) and not any(_blocks(report) for report in self.reports.values())
+        if not self.gates and self.session is not None and self.session.exitstatus == pytest.ExitCode.OK:
+            self.troubles.append(self._nothing())
+        if self.leaving.orders and not self.interrupted:
+            self._leave()
+
+    def _settled(self, gated: Gated) -> Report:
+        """Return what became of a policy: what was judged where that blocks, or else what is missing."""
+        from fidelity_gate.verbs.orders import failed_report
+
+        judging, policy = judging_of(self.config), None
+        try:
+            policy = judging.policy(gated.source)
+            report = judging.settled(gated.source)
+        except GateError as error:
+            return failed_report(error, policy)
+        missing = self._missing(gated)
+        if report is None:
+            return failed_report(missing or NotMeasured("nothing was measured in this session"), policy)
+        return failed_report(missing, policy) if missing and not _blocks(report) else report
+
+    def _missing(self, gated: Gated) -> GateError | None:
+        """Return what of a policy the session left out, or None."""
+        count = len(gated.checks)
+        if gated.left_out:
+            names = ", ".join(gated.left_out)
+            return Refused(f"{len(gated.left_out)} of {count} checks were deselected: {names}", field=VERDICT)
+        undone = [check.rpartition("::")[2] for check in gated.checks if check not in self.outcomes]
+        if undone:
+            return NotMeasured(f"{len(undone)} of {count} checks were not run: {', '.join(undone)}", field=VERDICT)
+        outcome = self.outcomes.get(gated.verdict, NOT_AT_ALL)
+        if outcome != "passed":
+            said = outcome if outcome == NOT_AT_ALL else f"ended as {outcome}"
+            return NotMeasured(f"the verdict {said}, and nothing else counts", field=VERDICT)
+        return None
+
+    def _tell_undone(self, gated: Gated, report: Report) -> None:
+        """Report a verdict that was never run as failed, so that JUnit and everybody else shows it."""
+        from fidelity_gate.pytest_parts.telling import one_line, verdict_properties
+        from fidelity_gate.wording import verdict_line
+
+        said = one_line(f"{VERDICT} {NOT_AT_ALL}: {verdict_line(report)}")
+        location = (gated.source.policy, None, VERDICT)
+        properties = verdict_properties(report)
+        call = pytest.TestReport(gated.verdict, location, {}, "failed", said, "call", user_properties=properties)
+        after = pytest.TestReport(gated.verdict, location, {}, "passed", None, "teardown", user_properties=properties)
+        for one in (call, after):
+            self.config.hook.pytest_runtest_logreport(report=one)
+        self.outcomes.pop(gated.verdict, None)
+
+    def _leave(self) -> None:
+        from fidelity_gate.verbs.failures import as_gate_error
+
+        try:
+            with contextlib.chdir(self.config.invocation_params.dir):
+                self.leaving.write(self.reports)
+        except Exception as error:  # noqa: BLE001  (a bug in one report must not keep pytest from writing its own)
+            self.passed = False
+            self.troubles.append(str(as_gate_error(error)))
+
+    def _hold(self) -> None:
+        """Keep a session from ending in 0 that may not."""
+        if self.session is None or self.passed or self.config.getoption("collectonly"):
+            return
+        if self.session.exitstatus == pytest.ExitCode.OK:
+            self.session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _shown(self, report: Report, *, color: bool) -> str:
+        from fidelity_gate.pytest_parts.telling import digest_line
+        from fidelity_gate.reports.terminal import Terminal
+
+        unicode = (sys.stdout.encoding or "").lower().startswith("utf")
+        texts = self.leaving.shown(report) or [Terminal(color=color, unicode=unicode).render(report)]
+        return "".join([*texts, f"{digest_line(report)}\n"])
+
+    def _nothing(self) -> str:
+        patterns = " or ".join([POLICY_FILES, *self.config.getini(FILES_INI)])
+        return f"{OPTION}: no policy named {patterns} was collected"
+
+
+_FINISHING = pytest.StashKey[Finishing]()
+
+
+def begin(config: pytest.Config) -> None:
+    """Begin a session that was asked to gate, in the process that began it.
+
+    Raises:
+        pytest.UsageError: an option that contradicts another one, or what only the command line may say.
+    """
+    refuse_loosening(config)
+    read = [config.getoption(name) or "" for name in ("--fg-reference", "--fg-inputs", "--fg-measurements")]
+    given = [text.partition("=")[2] for text in config.getoption("--fg-candidate")]
+    finishing = Finishing(config, leaving_of(report_texts(config), keep=(*read, *given)))
+    config.stash[_FINISHING] = finishing
+    if config.pluginmanager.register(finishing, NAME) is None:
+        raise pytest.UsageError(f"-p no:{NAME}: {OPTION} does not work without it")
+
+
+def finishing_of(config: pytest.Config) -> Finishing:
+    """Return what this process knows of the end."""
+    return config.stash[_FINISHING]
+
+
+def _blocks(report: Report) -> bool:
+    from fidelity_gate.wording import blocks
+
+    return blocks(report)
