@@ -57,7 +57,7 @@ KINDS: Mapping[str, FaultKind] = {
     # ------------------------------------------------------------ answers to requests
     "unauthorized": _request("", "401: the token is bad or has expired"),
     "forbidden": _request("", "403: the account may not do that"),
-    "not-found": _request("GET ", "404: nothing is known by any id"),
+    "not-found": _request("GET jobs/", "404 to whoever asks for a job"),
     "upgrade-required": _request("", "426: the client is too old"),
     "rate-limited": _request("POST jobs/", "429 to a submission"),
     "server-error": _request("", "500"),

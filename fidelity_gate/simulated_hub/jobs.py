@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from fidelity_gate.records import GraphValue
     from fidelity_gate.simulated_hub.catalog import SimulatedDevice
     from fidelity_gate.simulated_hub.profiling import Profile
     from fidelity_gate.simulated_hub.store import Dataset, Model
@@ -36,6 +37,7 @@ class Outcome:
         reason: what the service says of a failure.
         profile: None where none was asked for.
         outputs: id of the dataset with what the model gave; "" for none.
+        inputs: of the model, where it was looked at.
         log: lines for the job's log.
     """
 
@@ -43,6 +45,7 @@ class Outcome:
     reason: str = ""
     profile: Profile | None = None
     outputs: str = ""
+    inputs: tuple[GraphValue, ...] = ()
     log: tuple[str, ...] = ()
 
 

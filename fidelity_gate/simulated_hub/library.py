@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fidelity_gate.errors import GateError
-from fidelity_gate.simulated_hub.exchange import Refusal, Reply, created, known, message, route, tidy_name
+from fidelity_gate.simulated_hub.exchange import Refusal, Reply, created, known, message, page, route, tidy_name
 from fidelity_gate.simulated_hub.faults import UPLOAD
 from fidelity_gate.simulated_hub.messages import now
 from fidelity_gate.simulated_hub.store import KEPT_DAYS, MOST_BYTES, Dataset, Model
@@ -161,6 +161,12 @@ class Library:
             raise Refusal(404, f"the dataset {dataset.id} has no file")
         name = f"{dataset.name.removesuffix('.h5')}.h5"
         return self._download(self.store.offer(dataset.path, name), name)
+
+    def model_page(self, key: str) -> Reply:
+        """Return the page behind a model's URL."""
+        model = self._model(key)
+        made = f"made by the job {model.producer}" if model.producer else "uploaded"
+        return page(f"model {model.id}", (model.name, made, f"SHA-256 {model.digest or 'not known yet'}"))
 
     # ------------------------------------------------------------ parts of answers
 

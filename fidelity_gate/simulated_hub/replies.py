@@ -84,6 +84,7 @@ class Replies:
         inner.user.CopyFrom(self.user())
         inner.model.CopyFrom(self._job_model(job))
         self._times(inner, job)
+        self._data(inner, job)
         if job.order.device is not None:
             inner.device.CopyFrom(self._job_device(job, job.order.device))
         if job.order.target is not None and not (job.over and self._without_target(job)):
@@ -145,6 +146,16 @@ class Replies:
         if "wrong-model" not in job.faults:
             return self.model(job.order.model)
         return self.model(replace(job.order.model, id=job.order.model.id + "x", name="another model"))
+
+    def _data(self, inner: Any, job: JobRecord) -> None:  # noqa: ANN401
+        """Tell of the dataset, and of the inputs once the model was looked at."""
+        if job.order.dataset is not None:
+            given = inner.dataset if job.kind == "inference" else inner.calibration_dataset
+            given.CopyFrom(self.dataset(job.order.dataset))
+        if job.over and job.outcome.inputs:
+            told = inner.target_tensor_type_list if job.kind == "compile" else inner.tensor_type_list
+            del told.types[:]
+            self._specs(told, job.outcome.inputs)
 
     def _job_device(self, job: JobRecord, device: SimulatedDevice) -> Any:  # noqa: ANN401
         told = self.device(device)

@@ -165,10 +165,10 @@ class SimulatedHub:
         with desk.lock:
             return tuple(desk.jobs.values())
 
-    def write_client_ini(self, path: str | Path) -> Path:
+    def write_client_ini(self, path: str | Path, *, comment: str = "# simulated") -> Path:
         """Write a configuration of the client that leads it here; it is used through QAIHUB_CLIENT_INI."""
         lines = ("[api]", f"api_token = {self.token}", f"api_url = {self.url}", f"web_url = {self.web_url}")
-        write_atomically(Path(path), "\n".join((*lines, "verbose = False", "")).encode())
+        write_atomically(Path(path), "\n".join((comment, *lines, "verbose = False", "")))
         return Path(path)
 
     # ------------------------------------------------------------ parts of a start

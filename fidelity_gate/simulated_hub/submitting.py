@@ -87,7 +87,7 @@ class Submission:
         """Return the model that the job will make; the client wants to hear of it at once."""
         runtime = target_runtime(order.option("target_runtime"), faults) if order.kind == "compile" else "onnx"
         type_name, suffix = RUNTIMES[runtime]
-        stem = order.model.name.removesuffix(".onnx")
+        stem = order.model.name.removesuffix(".onnx").removeprefix("simulated_")
         name = f"simulated_{stem}_{'quantized' if order.kind == 'quantize' else runtime}{suffix}"
         code = self.messages.ModelType.Value(type_name)
         return self.store.add_model(

@@ -31,7 +31,7 @@ _DRAINED = 16 << 20  # bytes of a refused body that are read, so that the client
 _SILENCE = 30.0  # seconds without a byte after which a connection is closed
 _MOST_CONNECTIONS = 64
 _MOST_PARAMETERS = 200
-_JOB_PAGE = re.compile(r"/simulated/jobs/([A-Za-z0-9_-]{1,64})/")
+_PAGE = re.compile(r"/simulated/(jobs|models)/([A-Za-z0-9_-]{1,64})/")
 _PROJECT = re.compile(r"projects/[A-Za-z0-9_-]{1,64}/")
 
 # Faults that replace the answer before anything happens.
@@ -185,11 +185,12 @@ class _Handler(BaseHTTPRequestHandler):
         return refusal(504, "simulated fault: gateway timeout") if struck == "lost-reply" else reply
 
     def _page(self, path: str) -> Reply:
-        found = _JOB_PAGE.fullmatch(path)
+        found = _PAGE.fullmatch(path)
         if self.command != "GET":
             raise Refusal(405, f"{self.command} is not allowed here")
         if found:
-            return self.server.interface.desk.job_page(found[1])
+            desk = self.server.interface.desk
+            return desk.job_page(found[2]) if found[1] == "jobs" else desk.library.model_page(found[2])
         if path in ("/", WEB):
             devices = [f"{device.name}, {device.os}" for device in self.server.interface.devices]
             return page("simulated AI Hub", devices)

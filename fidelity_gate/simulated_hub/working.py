@@ -109,11 +109,11 @@ class Workshop:
         if runtime not in RUNTIMES:
             return _failed("INVALID_ARGUMENT", f"--target_runtime {runtime}: one of {', '.join(RUNTIMES)}")
         data = self._onnx(job.order.model)
-        self.anatomy(job.order.model)  # raises where it is no graph
+        inputs = self.anatomy(job.order.model).inputs  # raises where it is no graph
         if target is None or "no-target-model" in job.faults:
             return Outcome(log=("no model is handed back, as asked",))
         self._finish(target, wrapped(data, target.runtime))
-        return Outcome(log=(f"target runtime {target.runtime}; nothing was compiled",))
+        return Outcome(inputs=inputs, log=(f"target runtime {target.runtime}; nothing was compiled",))
 
     def _quantize(self, job: JobRecord) -> Outcome:
         if job.order.target is None or job.order.dataset is None:
@@ -137,7 +137,7 @@ class Workshop:
         profile = self._profile(job, anatomy) if job.order.profiling else None
         if profile is not None:
             log.append(f"times: {profile.told}; operators of unknown cost: {anatomy.unknown}")
-        return Outcome(profile=profile, outputs=outputs, log=tuple(log))
+        return Outcome(profile=profile, outputs=outputs, inputs=anatomy.inputs, log=tuple(log))
 
     def _profile(self, job: JobRecord, anatomy: Anatomy) -> Profile:
         device, model = job.order.device, job.order.model
