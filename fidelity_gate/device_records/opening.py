@@ -1,0 +1,46 @@
+"""Whichever a file is: saved profiles of ours, or a table of what somebody published."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fidelity_gate import json_fields
+from fidelity_gate.device_records import published, sealing
+from fidelity_gate.errors import Refused
+from fidelity_gate.files import read_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fidelity_gate.device_records.saved import SavedProfile
+
+_SERVICE_KEY = "execution_summary"
+_OURS = ("fidelity-gate/measurements/", "fidelity-gate/report/")
+
+
+def read_profiles(path: str | Path) -> tuple[tuple[SavedProfile, ...], str]:
+    """Return the profiles of a file, and its SHA-256.
+
+    Raises:
+        Refused: it is neither, or not whole; the message says how to make records of what it is.
+    """
+    file = read_file(path, limit_bytes=sealing.LIMIT_BYTES)
+    where = str(path)
+    content = json_fields.parse(file.data, where=where)
+    if published.is_published(content):
+        return published.rows(content, where), file.digest
+    if isinstance(content, dict):
+        _refuse_raw(content, where)
+    return sealing.load(file.data, where), file.digest
+
+
+def _refuse_raw(content: dict[str, object], where: str) -> None:
+    """Raise for files that records are made of, and which are none themselves."""
+    schema = content.get("schema")
+    if _SERVICE_KEY in content:
+        what = "is a profile of the service alone: it does not say which file ran, on which device, or when"
+        hint = "bind it first: fidelity-gate devices record FILE --model MODEL --device NAME ... -o RECORDS"
+        raise Refused(what, where=where, hint=hint)
+    if isinstance(schema, str) and schema.startswith(_OURS):
+        what = "holds a run of the gate, not records of devices"
+        raise Refused(what, where=where, hint="fidelity-gate devices record FILE -o RECORDS writes them out of it")
