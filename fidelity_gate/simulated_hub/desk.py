@@ -107,7 +107,7 @@ class JobDesk:
         target = self._job(key).order.target
         if target is None:
             raise Refusal(404, "the job makes no model")
-        return self.library.model_file(target)
+        return self.library.model_file(asked, target)
 
     def _get_artifacts(self, asked: Asked, key: str, artifact: str) -> Reply:
         job = self._job(key)

@@ -13,6 +13,8 @@ from fidelity_gate.simulated_hub.store import KEPT_DAYS, MOST_BYTES, Dataset, Mo
 from fidelity_gate.simulated_hub.working import DAY
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from fidelity_gate.simulated_hub.exchange import Asked, Route
     from fidelity_gate.simulated_hub.faults import Faults
     from fidelity_gate.simulated_hub.replies import Replies
@@ -107,13 +109,13 @@ class Library:
         return created(self.replies.pb, model.id, model.created)
 
     def _get_model_download(self, asked: Asked, key: str) -> Reply:
-        return self.model_file(self._model(key))
+        return self.model_file(asked, self._model(key))
 
-    def model_file(self, model: Model) -> Reply:
+    def model_file(self, asked: Asked, model: Model) -> Reply:
         """Return where a model's file can be fetched; raises Refusal where it has none."""
         if not model.complete:
             raise Refusal(404, f"the model {model.id} has no file")
-        return self._download(self.store.offer(model.path, model.filename or model.name), model.filename or model.name)
+        return self._download(asked, model.path, model.filename or model.name)
 
     # ------------------------------------------------------------ datasets
 
@@ -160,7 +162,7 @@ class Library:
         if not dataset.complete:
             raise Refusal(404, f"the dataset {dataset.id} has no file")
         name = f"{dataset.name.removesuffix('.h5')}.h5"
-        return self._download(self.store.offer(dataset.path, name), name)
+        return self._download(asked, dataset.path, name)
 
     def model_page(self, key: str) -> Reply:
         """Return the page behind a model's URL."""
@@ -170,11 +172,15 @@ class Library:
 
     # ------------------------------------------------------------ parts of answers
 
-    def _download(self, word: str, filename: str) -> Reply:
-        """Return where a file can be fetched; never credentials, which would lead the client out of this machine."""
-        told = self.replies.pb.FileDownloadResponse()
-        told.url.url, told.url.filename = f"{self.files_url}file/{word}", tidy_name(filename)
-        return message(told)
+    def _download(self, asked: Asked, path: Path, filename: str) -> Reply:
+        """Return where a file can be fetched; never credentials, which would lead the client out of this machine.
+
+        The client has two calls for this: the newer one says that it takes credentials and reads another message.
+        """
+        name = tidy_name(filename)
+        pb, url = self.replies.pb, f"{self.files_url}file/{self.store.offer(path, name)}"
+        told = pb.FileDownloadURL(url=url, filename=name)
+        return message(pb.FileDownloadResponse(url=told) if asked.one("supports_s3_credentials") else told)
 
     def _model(self, key: str) -> Model:
         found: Model = known(self.store.models, key)

@@ -87,7 +87,8 @@ class Replies:
         self._data(inner, job)
         if job.order.device is not None:
             inner.device.CopyFrom(self._job_device(job, job.order.device))
-        if job.order.target is not None and not (job.over and self._without_target(job)):
+        # From the first reply on, or the client never hears of it; after a failure it is a model without a file.
+        if job.order.target is not None and "no-target-model" not in job.faults:
             inner.target_model.CopyFrom(self.model(job.order.target))
         if "wrong-options" in job.faults:
             inner.options = "--compute_unit cpu --target_runtime tflite"
@@ -138,9 +139,6 @@ class Replies:
         return (self.HUB_LOG, self.DEVICE_LOG) if job.kind == "inference" else (self.HUB_LOG,)
 
     # ------------------------------------------------------------ parts of a job
-
-    def _without_target(self, job: JobRecord) -> bool:
-        return bool(job.outcome.failure) or "no-target-model" in job.faults
 
     def _job_model(self, job: JobRecord) -> Any:  # noqa: ANN401
         if "wrong-model" not in job.faults:
