@@ -9,12 +9,17 @@ from typing import TYPE_CHECKING, TypeAlias
 from fidelity_gate.records import Aggregate, Direction
 
 if TYPE_CHECKING:
-    from fidelity_gate.records import Bound
+    from fidelity_gate.records import Bound, Check, Measurement
 
 Values: TypeAlias = tuple[float, ...]
 
 # Below these, the percentile is nothing but the worst probe under a milder name.
 FEWEST_PROBES = {Aggregate.P01: 100, Aggregate.P05: 20, Aggregate.P95: 20}
+
+# A check may ask for some of the probes by this option (a device computes no more). They may then be fewer than the
+# policy's `minimum_probes`, which speaks of the rest, but not fewer than this.
+SUBSET = "probes"
+FEWEST_OF_A_SUBSET = 8
 
 
 def is_met(observed: float, bound: Bound, direction: Direction) -> bool:
@@ -104,9 +109,48 @@ def nearest(observations: Values, bound: Bound) -> float:
     return min(observations, key=lambda observed: margin(observed, bound))
 
 
-def worst_row(values: Values, bound: Bound) -> int:
-    """Return the first row whose value has the smallest margin."""
-    return min(range(len(values)), key=lambda row: margin(values[row], bound))
+def worst_row(measurement: Measurement, bound: Bound) -> int:
+    """Return the first probe whose value has the smallest margin, by its row in the inputs."""
+    values = measurement.values
+    place = min(range(len(values)), key=lambda row: margin(values[row], bound))
+    return measurement.rows[place] if measurement.rows else place
+
+
+def counted(measurement: Measurement, probes: int) -> int:
+    """Return of how many probes a metric with one value a probe has to have values: of some, or of all."""
+    return len(measurement.rows) or probes
+
+
+def subset_fault(check: Check, measurement: Measurement, probes: int) -> str:
+    """Return why the probes that a measurement has values for are not those that the check asks for, or ""."""
+    rows, asked = measurement.rows, dict(check.options).get(SUBSET)
+    if not rows:
+        return ""
+    if type(asked) is not int or len(rows) != asked:
+        return f"{measurement.metric} has values for {len(rows)} probes only, and the check does not ask for those"
+    if list(rows) != sorted(set(rows)) or rows[0] < 0 or rows[-1] >= probes:
+        return f"{measurement.metric} has values for probes that there are not"
+    return ""
+
+
+def too_few(check: Check, measurement: Measurement, probes: int, minimum: int) -> str:
+    """Return why so many probes decide nothing, or "".
+
+    Args:
+        check: with its aggregate.
+        measurement: with one value a probe.
+        probes: all that there are.
+        minimum: the policy's `minimum_probes`.
+    """
+    found = counted(measurement, probes)
+    least = min(minimum, FEWEST_OF_A_SUBSET) if measurement.rows else minimum
+    if found < least:
+        whose = "a part of them needs" if measurement.rows else "the policy wants"
+        return f"{found} probes were measured, and {whose} at least {least}"
+    fewest = FEWEST_PROBES.get(check.aggregate or Aggregate.MEAN, 1)
+    if found < fewest:
+        return f"{found} probes say nothing about {check.aggregate}, which needs at least {fewest}"
+    return ""
 
 
 def observations(values: Values, aggregate: Aggregate | None, direction: Direction) -> Values:

@@ -23,18 +23,20 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fidelity_gate.bounds import (
-    FEWEST_PROBES,
     all_met,
     bound_fault,
+    counted,
     margin,
     mean,
     nearest,
     observations,
+    subset_fault,
+    too_few,
     worst_row,
 )
 from fidelity_gate.errors import WORST_FIRST, ExitCode
 from fidelity_gate.matching import indexed, key_of, pairs, refuse_other_run, refuse_unsound
-from fidelity_gate.records import Aggregate, CheckResult, MeasureStatus, Outcome, Severity, Verdict
+from fidelity_gate.records import CheckResult, MeasureStatus, Outcome, Severity, Verdict
 from fidelity_gate.regressions import Held, hold, with_outcome
 from fidelity_gate.units import format_against
 from fidelity_gate.wording import comparison, headline
@@ -170,6 +172,7 @@ def _obstacles(case: _Case) -> Iterator[tuple[Outcome, str]]:
     yield Outcome.NOT_MEASURED, _unmeasured(case)
     if case.measurement is not None:
         yield Outcome.REFUSED, _misuse(case, case.measurement)
+        yield Outcome.NOT_MEASURED, subset_fault(case.check, case.measurement, case.probes)
         yield Outcome.NOT_MEASURED, _unusable(case, case.measurement, case.measurement.values, "")
         if case.held.outcome is not None:
             yield case.held.outcome, case.held.reason
@@ -201,7 +204,7 @@ def _misuse(case: _Case, measurement: Measurement) -> str:
 
 def _unusable(case: _Case, measurement: Measurement, values: Values, whose: str) -> str:
     """Return why values cannot be judged: a gap, or anything that is not finite (curves are shown, so they count)."""
-    wanted = case.probes if measurement.per_probe else 1
+    wanted = counted(measurement, case.probes) if measurement.per_probe else 1
     if len(values) != wanted or wanted < 1:
         return f"{measurement.metric} has {len(values)} {whose}values, and {wanted} are needed"
     broken = [row for row, value in enumerate(values) if not math.isfinite(value)]
@@ -216,14 +219,8 @@ def _unusable(case: _Case, measurement: Measurement, values: Values, whose: str)
 
 
 def _too_few(case: _Case, measurement: Measurement) -> str:
-    if not measurement.per_probe:
-        return ""
-    if case.probes < case.policy.minimum_probes:
-        return f"{case.probes} probes were measured, and the policy wants at least {case.policy.minimum_probes}"
-    fewest = FEWEST_PROBES.get(case.check.aggregate or Aggregate.MEAN, 1)
-    if case.probes < fewest:
-        return f"{case.probes} probes say nothing about {case.check.aggregate}, which needs at least {fewest}"
-    return ""
+    minimum = case.policy.minimum_probes
+    return too_few(case.check, measurement, case.probes, minimum) if measurement.per_probe else ""
 
 
 # ---------------------------------------------------------------- the noise floor
@@ -294,7 +291,7 @@ def _told(case: _Case, outcome: Outcome, *, observed: float | None = None, reaso
         unit=measurement.unit,
         observed=observed,
         margin=inside if math.isfinite(inside) else None,
-        worst_probe=worst_row(measurement.values, case.bound) if measurement.per_probe else None,
+        worst_probe=worst_row(measurement, case.bound) if measurement.per_probe else None,
         reason=reason,
         compared=case.held.compared,
     )
