@@ -2,4 +2,5 @@
 
 TABLE = {
     "host-cpu": "fidelity_gate.devices.host_cpu:HostCpu",
+    "recorded": "fidelity_gate.devices.recorded:Recorded",
 }

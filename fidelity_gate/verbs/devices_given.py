@@ -1,0 +1,94 @@
+"""What the commands of devices read: records, published rows, or a run of the gate that records can be made of."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fidelity_gate import json_fields, measurements_file
+from fidelity_gate.device_records.making import GivenFile, from_measurements
+from fidelity_gate.device_records.opening import read_profiles
+from fidelity_gate.errors import NotMeasured, Refused
+from fidelity_gate.files import read_file
+from fidelity_gate.protocols import OpenedGraph
+from fidelity_gate.reports import json as verdicts
+
+if TYPE_CHECKING:
+    from fidelity_gate.device_records.saved import SavedProfile
+    from fidelity_gate.records import MeasurementSet
+
+_DIGEST_SHOWN = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which records to look at: patterns with `*`, capitals or not; "" for all."""
+
+    model: str = ""
+    device: str = ""
+    runtime: str = ""
+    precision: str = ""
+
+    def takes(self, record: SavedProfile) -> bool:
+        """Return whether a record is one of them."""
+        pairs = (
+            (self.model, record.model),
+            (self.device, record.device),
+            (self.runtime, record.runtime),
+            (self.precision, record.precision),
+        )
+        return all(not wanted or fnmatch.fnmatchcase(text.lower(), wanted.lower()) for wanted, text in pairs)
+
+
+def profiles_of(path: str) -> tuple[SavedProfile, ...]:
+    """Return the profiles of a file: records, published rows, or what devices said in a saved run.
+
+    Raises:
+        Refused: it is none of these, or not whole.
+    """
+    measured = measured_in(path)
+    if measured is None:
+        return read_profiles(path)[0]
+    return recorded_from(path, measured)
+
+
+def recorded_from(path: str, measured: MeasurementSet) -> tuple[SavedProfile, ...]:
+    """Return the records that a saved run makes; raises NotMeasured where no device service ran in it."""
+    digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    found = tuple(from_measurements(measured, f"{Path(path).name} (sha256 {digest[:_DIGEST_SHOWN]})"))
+    if not found:
+        what = "no device of a service ran a model in it"
+        raise NotMeasured(what, where=path, hint="what ran on the host, or was recorded before, makes no record")
+    return found
+
+
+def measured_in(path: str) -> MeasurementSet | None:
+    """Return the measurements that a file of the gate holds; None where it is no such file.
+
+    Raises:
+        Refused: it is one, and not whole; or the report of a run that was refused.
+    """
+    data = read_file(path, limit_bytes=verdicts.LIMIT_BYTES).data
+    content = json_fields.parse(data, where=path)
+    schema = content.get("schema") if isinstance(content, dict) else None
+    if schema == measurements_file.SCHEMA:
+        return measurements_file.load(data, path)
+    if schema != verdicts.SCHEMA:
+        return None
+    measured = verdicts.load(data, path).measured
+    if measured is None:
+        raise Refused("is the report of a run that measured nothing", where=path)
+    return measured
+
+
+def hashed(path: str) -> GivenFile:
+    """Return what a model's file holds, and the digest of its step graph; raises Refused."""
+    from fidelity_gate.models.opening import open_model
+    from fidelity_gate.verbs.given_model import given_model
+
+    opened = open_model(given_model(path, ()))
+    graph = hashlib.sha256(opened.data).hexdigest() if isinstance(opened, OpenedGraph) else ""
+    return GivenFile(opened.facts, graph)
