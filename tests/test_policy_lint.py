@@ -133,9 +133,8 @@ def test_lint_of_a_folder_tells_every_error_of_every_file_and_exits_2() -> None:
     assert code == 2
     count = sum(1 for _ in CASES.rglob("*.yaml"))
     assert output.splitlines()[-1].startswith(f"{count} policies: ")
-    assert len({line.split(":")[1] for line in output.splitlines() if line.startswith("error: ")}) == sum(
-        1 for _ in (CASES / "error").iterdir()
-    )
+    told = {line.split(":")[1].strip() for line in output.splitlines() if line.startswith("error: ")}
+    assert {str(file) for file in (CASES / "error").iterdir()} <= told
 
 
 def test_lint_tells_all_errors_of_one_file(tmp_path: Path) -> None:

@@ -9,13 +9,24 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from fidelity_gate import registry
+from fidelity_gate.policy.extending import KEY as EXTENDS
 from fidelity_gate.policy.linting import ROOM
+from fidelity_gate.policy.merging import OWN
 from fidelity_gate.policy.schema import ZOO, PolicyBlock
 from fidelity_gate.policy.targets import SHIPPED
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 Schema = dict[str, Any]
+
+# Blocks that a policy may say a part of, where the rest is said by a policy that it extends.
+_ONE = {"recursion": "RecursionBlock", "reference": "ReferenceBlock", "inputs": "InputsBlock"}
+_NAMED = {
+    "candidates": "CandidateBlock",
+    "checks": "CheckBlock",
+    "devices": "DeviceBlock",
+    "energy_models": "EnergyModelBlock",
+}
 
 
 def schema_text() -> str:
@@ -24,8 +35,23 @@ def schema_text() -> str:
     _allow_bare(schema["properties"], schema["$defs"])
     _name_plugs(schema["$defs"])
     _name_rules(schema["$defs"]["LintBlock"]["properties"])
+    _require_when_alone(schema, schema["$defs"])
     _tidy(schema)
     return json.dumps(schema, indent=2, ensure_ascii=True, allow_nan=False) + "\n"
+
+
+def _require_when_alone(schema: Schema, definitions: Schema) -> None:
+    """Require a policy's keys only where it extends no other one, which may say them."""
+    alone: Schema = {key: {"required": definitions[block].pop("required")} for key, block in _ONE.items()}
+    for key, block in _NAMED.items():
+        alone[key] = {"additionalProperties": {"required": definitions[block].pop("required")}}
+    per_probe = [name for name in registry.table_of("metrics") if registry.find("metrics", name).per_probe]
+    measured = {"properties": {"metric": {"enum": per_probe}}, "required": ["metric"]}
+    alone["checks"]["additionalProperties"] |= {"if": measured, "then": {"required": ["aggregate"]}}
+    required = schema["required"]
+    schema["required"] = [key for key in required if key in OWN]
+    schema["if"] = {"not": {"required": [EXTENDS]}}
+    schema["then"] = {"required": required, "properties": alone}
 
 
 def _tidy(value: Any) -> None:  # noqa: ANN401  (JSON)
@@ -124,11 +150,9 @@ def _option_block(room: str, name: str) -> Schema:
 
 
 def _options_of(name: str) -> Schema:
-    """Return the rule that a check of this metric has these options, and an aggregate or none."""
+    """Return the rule that a check of this metric has these options, and perhaps no aggregate."""
     plug = registry.find("metrics", name)
     then: Schema = {"properties": {"options": _option_block("metrics", name)}}
-    if plug.per_probe:
-        then["required"] = ["aggregate"]
-    else:
+    if not plug.per_probe:
         then["properties"]["aggregate"] = False
     return {"if": {"properties": {"metric": {"const": name}}, "required": ["metric"]}, "then": then}

@@ -45,6 +45,24 @@ def lint_settings(block: LintBlock | None, problems: Problems) -> LintSettings:
     )
 
 
+def severities(settings: LintSettings) -> dict[str, Severity]:
+    """Return what a finding of every rule counts under these settings, by code; off for a rule that is left out."""
+    own = dict(settings.severity)
+    found: dict[str, Severity] = {}
+    for code in registry.table_of(ROOM):
+        wanted = _longest(code, settings.select) or (0 if not settings.select else -1)
+        rule: Severity = registry.find(ROOM, code).severity
+        named = max((prefix for prefix in own if code.startswith(prefix)), key=len, default="")
+        kept = wanted > (_longest(code, settings.ignore) or -1)
+        found[code] = own.get(named, rule) if kept else Severity.OFF
+    return found
+
+
+def _longest(code: str, prefixes: Iterable[str]) -> int:
+    """Return the length of the longest of these prefixes that the code has, or 0."""
+    return max((len(prefix) for prefix in prefixes if code.startswith(prefix)), default=0)
+
+
 def _check_prefixes(path: Path, prefixes: Iterable[str], problems: Problems) -> None:
     seen: list[str] = []
     for index, prefix in enumerate(prefixes):

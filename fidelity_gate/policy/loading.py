@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-import os.path
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from fidelity_gate.errors import GateError, PolicyError
-from fidelity_gate.files import read_file, sha256_hex
+from fidelity_gate.files import read_file
 from fidelity_gate.policy.advice import Advice, advise
 from fidelity_gate.policy.bounding import Resolved, Setting, resolve
 from fidelity_gate.policy.crossing import cross_check
 from fidelity_gate.policy.devices import devices
+from fidelity_gate.policy.differing import Side
 from fidelity_gate.policy.energy import energy_models
+from fidelity_gate.policy.extending import read_chain
 from fidelity_gate.policy.linting import lint_settings
+from fidelity_gate.policy.locking import check_locks, refuse_replaced
 from fidelity_gate.policy.naming import Names, Overrides, missing
 from fidelity_gate.policy.problems import Problems
 from fidelity_gate.policy.schema import API_VERSION, PolicyBlock, kind_of
-from fidelity_gate.policy.yaml_reader import LIMIT_BYTES, read_tree
+from fidelity_gate.policy.yaml_reader import LIMIT_BYTES
 from fidelity_gate.records import InputsSpec, ModelSpec, NoiseFloorSpec, Policy, RunSpec
 
 if TYPE_CHECKING:
+    from fidelity_gate.policy.extending import Chain
     from fidelity_gate.policy.yaml_reader import Node
 
 __all__ = ["Examined", "Overrides", "examine", "load_policy", "load_policy_text"]
@@ -39,6 +42,8 @@ class Examined:
     policy: Policy | None
     problems: tuple[GateError, ...]  # PolicyErrors, but for a file that could not be read
     advice: tuple[Advice, ...] = ()
+    side: Side | None = None  # the policy with its metrics and its places
+    chain: Chain | None = None  # the files that it is made of
 
 
 def load_policy(path: str, overrides: Overrides | None = None) -> Policy:
@@ -70,17 +75,37 @@ def examine(data: bytes, name: str, overrides: Overrides | None = None) -> Exami
         UsageError: an override that does not fit the policy.
     """
     try:
-        tree = read_tree(data, name)
+        chain = read_chain(data, name)
     except PolicyError as error:
         return Examined(None, (error,))
-    problems = Problems(tree, name)
-    block = _block(tree, problems)
+    asked = overrides or Overrides()
+    problems = Problems(chain.tree(), name)
+    side = _side(chain.digest, asked, problems)
+    if side is not None:
+        cross_check(side.policy, side.checks, problems)
+    if side is not None and not problems.found:
+        check_locks(chain, side, problems, lambda tree: _base_side(tree, asked, problems))
+    if side is None or problems.found:
+        return Examined(None, problems.in_order())
+    refuse_replaced(chain, asked)
+    return Examined(side.policy, (), advise(side.policy, side.checks, problems), side, chain)
+
+
+def _base_side(tree: Node, overrides: Overrides, problems: Problems) -> Side | None:
+    """Return what a base's locked checks come to; what is wrong with them goes to the policy's problems."""
+    own = Problems(tree, problems.file)
+    side = _side("", overrides, own)
+    problems.found += own.found
+    return side
+
+
+def _side(digest: str, overrides: Overrides, problems: Problems) -> Side | None:
+    """Return what a tree comes to, or None after adding what is wrong with it."""
+    block = _block(problems.tree, problems)
     if block is None:
-        return Examined(None, problems.in_order())
-    policy, checks = _resolved(block, name, sha256_hex(data), overrides or Overrides(), problems)
-    if problems.found:
-        return Examined(None, problems.in_order())
-    return Examined(policy, (), advise(policy, checks, problems))
+        return None
+    policy, checks = _resolved(block, digest, overrides, problems)
+    return None if problems.found else Side(policy, checks, problems)
 
 
 def _block(tree: Node, problems: Problems) -> PolicyBlock | None:
@@ -98,9 +123,9 @@ def _block(tree: Node, problems: Problems) -> PolicyBlock | None:
 
 
 def _resolved(
-    block: PolicyBlock, name: str, digest: str, overrides: Overrides, problems: Problems
+    block: PolicyBlock, digest: str, overrides: Overrides, problems: Problems
 ) -> tuple[Policy, tuple[Resolved, ...]]:
-    names = Names(block, os.path.dirname(name), problems)  # noqa: PTH120  ("" for the working folder)
+    names = Names(block, problems)
     candidates, targets = names.candidates(overrides.candidates), names.targets()
     whole = block.recursion.steps
     setting = Setting(
@@ -115,7 +140,7 @@ def _resolved(
     checks = tuple(check for id_, entry in block.checks.items() for check in resolve(id_, entry, setting))
     policy = Policy(
         name=block.name,
-        path=name,
+        path=problems.file,
         digest=digest,
         reference=names.reference(overrides.reference) or ModelSpec("reference", ""),
         candidates=candidates,
@@ -123,16 +148,14 @@ def _resolved(
         recursion=names.depth(),
         checks=tuple(resolved.check for resolved in checks),
         targets=targets,
-        noise_floor=NoiseFloorSpec(**block.noise_floor.model_dump()),
-        run=RunSpec(**block.run.model_dump()),
+        noise_floor=NoiseFloorSpec(**block.noise_floor.model_dump(exclude={"locked"})),
+        run=RunSpec(**block.run.model_dump(exclude={"locked"})),
         minimum_probes=block.minimum_probes,
         calibration=names.calibration(),
         lint=lint_settings(block.lint, problems),
         energy_models=setting.energy_models,
         devices=setting.devices,
     )
-    if not problems.found:
-        cross_check(policy, checks, problems)
     return policy, checks
 
 

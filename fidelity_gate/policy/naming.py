@@ -46,7 +46,6 @@ class Names:
     """Reads the blocks of one policy that name things."""
 
     block: PolicyBlock
-    base: str  # the policy's folder
     problems: Problems
 
     def depth(self) -> Depth:
@@ -138,7 +137,7 @@ class Names:
             self.problems.add((*path, "use"), f"no model format is named '{block.use}'", hint)
         return ModelSpec(
             name,
-            _against(self.base, block.path),
+            _against(self.problems.folder((*path, "path")), block.path),
             options=_flattened(block.model),
             use=block.use or "",
             place=self.problems.place(path, key=True),
@@ -169,13 +168,25 @@ class Names:
         options = dict(block.__pydantic_extra__ or {})
         place = self.problems.place(path)
         if block.use == "zoo":
-            return InputsSpec("zoo", self._zoo_options(options, path), self.base, place)
+            return InputsSpec("zoo", self._zoo_options(options, path), self._folder(path), place)
         if block.use not in registry.table_of("inputs"):
             hint = near_or_known(block.use, [*registry.table_of("inputs"), "zoo"])
             self.problems.add((*path, "use"), f"no source of probes is named '{block.use}'", hint)
             return InputsSpec(block.use, place=place)
         built("inputs", block.use, options, path, self.problems)
-        return InputsSpec(block.use, tuple(sorted(options.items())), self.base, place)
+        return InputsSpec(block.use, tuple(sorted(options.items())), self._folder(path), place)
+
+    def _folder(self, path: Path) -> str:
+        """Return the folder that the paths of a source are against: the one of all files that say its texts."""
+        node, _ = self.problems.tree.at(path)
+        texts = [
+            (key, one) for key, one in (node.entries or {}).items() if key != "use" and isinstance(one.scalar, str)
+        ]
+        folders = {os.path.dirname(one.place.file) for _, one in texts}  # noqa: PTH120
+        if len(folders) > 1:
+            what = "is put together of files in several folders, so that its paths could be against either"
+            self.problems.add(path, what, "write the whole block in one file", key=True)
+        return self.problems.folder((*path, texts[0][0] if texts else "use"))
 
     def _zoo_options(self, options: dict[str, object], path: Path) -> Options:
         """Return the one option that a source in the zoo has: its path, `zoo:NAME`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os.path
 import re
 import types
 import typing
@@ -27,7 +28,6 @@ Path = tuple[str | int, ...]
 
 # Keys that people will try, and what to tell them.
 _NOT_YET = {
-    "extends": "a policy stands alone in this version: copy the checks of the policy you wanted to extend",
     "waivers": "this version knows no waivers: mend the candidate, or turn the check to severity: warn in review",
 }
 _WANTED = {
@@ -60,6 +60,10 @@ class Problems:
         place = self.place(path, key=key)
         self.found.append(PolicyError(what, where=str(place), field=_dotted(path), hint=hint))
 
+    def add_at(self, place: Place, path: Path, what: str, hint: str = "") -> None:
+        """Take a problem that stands somewhere else than the tree's value at `path`: in a file that was refined."""
+        self.found.append(PolicyError(what, where=str(place), field=_dotted(path), hint=hint))
+
     def take(self, error: GateError, path: Path) -> None:
         """Take an error of another module that belongs to the value at `path`."""
         where = str(self.place(path))
@@ -80,6 +84,10 @@ class Problems:
         whole = len(reached) == len(path)
         return node.key_place if key or not whole else node.place
 
+    def folder(self, path: Path) -> str:
+        """Return the folder of the file that says the value at `path`; "" for the working folder."""
+        return os.path.dirname(self.place(path).file)  # noqa: PTH120
+
     def raw(self, path: Path) -> str:
         """Return the scalar at `path` as its author wrote it."""
         return self.tree.at(path)[0].raw
@@ -87,7 +95,7 @@ class Problems:
     def in_order(self) -> tuple[PolicyError, ...]:
         """Return the problems in the order of the file."""
         once = {str(error): error for error in self.found}  # a check is resolved once a target
-        return tuple(sorted(once.values(), key=_position))
+        return tuple(sorted(once.values(), key=lambda error: _position(error, self.file)))
 
     def refuse_any(self) -> None:
         """Raise the first problem, if there is one."""
@@ -178,6 +186,8 @@ def _dotted(path: Path) -> str:
     return ".".join(printable(str(step), 60) for step in path)
 
 
-def _position(error: PolicyError) -> tuple[int, int]:
-    match = re.search(r":([0-9]+):([0-9]+)$", error.where)
-    return (int(match[1]), int(match[2])) if match else (0, 0)
+def _position(error: PolicyError, file: str) -> tuple[bool, str, int, int]:
+    """Return where an error comes: those of the policy itself first, then its bases by name."""
+    match = re.search(r"^(.*?)(?::([0-9]+):([0-9]+))?$", error.where)
+    name, line, column = match.groups() if match else (error.where, None, None)
+    return name != file, name, int(line or 0), int(column or 0)

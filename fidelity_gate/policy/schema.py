@@ -29,6 +29,18 @@ ZOO = "zoo:"
 
 # No dots: names are joined with dots in JUnit, and two of them must never make the same class name.
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
+Lockable = Literal[
+    "reference",
+    "inputs",
+    "recursion",
+    "targets",
+    "noise_floor",
+    "run",
+    "minimum_probes",
+    "lint",
+    "energy_models",
+    "devices",
+]
 OPERATOR_PATTERN = r"[A-Za-z][A-Za-z0-9_.-]{0,127}"
 ID_WORDS = "letters, digits, - and _, at most 64, starting with a letter or digit"
 
@@ -126,6 +138,7 @@ class RecursionBlock(Block):
     h_cycles: int = Field(ge=1, le=1000, description="H cycles in one ACT step.")
     l_cycles: int = Field(ge=1, le=1000, description="L cycles in one H cycle.")
     steps: int = Field(ge=1, le=10_000, description="ACT steps (the paper's supervision steps, halt_max_steps).")
+    locked: bool = Field(default=False, description="Policies that extend this one may only tighten it.")
 
 
 class OwnRecursionBlock(Block):
@@ -219,6 +232,7 @@ class NoiseFloorBlock(Block):
         description="Mean fidelity to itself below which trace checks are inconclusive (exit 3).",
     )
     bf16: bool = Field(default=False, description="Also show the reference's own bfloat16 forward.")
+    locked: bool = Field(default=False, description="Policies that extend this one may only tighten it.")
 
 
 class RunBlock(Block):
@@ -227,6 +241,7 @@ class RunBlock(Block):
     seed: int = Field(default=0, ge=0, le=2**31 - 1, description="Seed of the noise floor.")
     threads: int = Field(default=1, ge=1, le=256, description="CPU threads.")
     batch: int = Field(default=32, ge=1, le=65_536, description="Probes stepped at once; memory grows with it.")
+    locked: bool = Field(default=False, description="Policies that extend this one may only tighten it.")
 
 
 class RequireBlock(Block):
@@ -253,6 +268,7 @@ class CheckBlock(Block):
         default=None, min_length=1, description="Only these candidates; all where left out."
     )
     targets: list[str] | None = Field(default=None, min_length=1, description="Only these targets; all where left out.")
+    locked: bool = Field(default=False, description="Policies that extend this one may only tighten it.")
 
 
 class LintBlock(Block):
@@ -266,6 +282,7 @@ class LintBlock(Block):
     options: dict[str, dict[str, Scalar]] | None = Field(
         default=None, min_length=1, description="Options of a rule, by its code."
     )
+    locked: bool = Field(default=False, description="Policies that extend this one may only tighten it.")
 
 
 class EnergyModelBlock(Block):
@@ -291,6 +308,13 @@ class PolicyBlock(Block):
         alias="apiVersion", description=f"The version of this format: {API_VERSION}."
     )
     name: Id = Field(description="What reports call the policy.")
+    extends: PathText | list[PathText] | None = Field(
+        default=None,
+        description="Policies that this one refines: against this file's folder, or fidelity-gate:NAME, which ships.",
+    )
+    locked: list[Lockable] | None = Field(
+        default=None, min_length=1, description="Blocks that policies that extend this one may only tighten."
+    )
     reference: Annotated[ReferenceBlock, BeforeValidator(_as_path_block)] | None = Field(
         default=None, description="The full-precision model; or --reference."
     )

@@ -1,0 +1,172 @@
+"""`locked:` in a base -> whoever extends it may only tighten: a looser value is refused, with the places of both.
+
+A lock holds from the file that says it: what the policy comes to has to ask for at least all that its files up to
+there, and up to every later one, ask for. A locked check is compared as it was meant there: with the targets, devices
+and energy models of those files where they have any. Nothing unlocks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from fidelity_gate.errors import UsageError
+from fidelity_gate.policy.comparing import differences
+from fidelity_gate.policy.differing import WEAKENING, Change
+from fidelity_gate.policy.energy import METRIC as ENERGY
+from fidelity_gate.policy.energy import NAME as MODEL
+from fidelity_gate.policy.merging import LOCKED, merged
+from fidelity_gate.records import Evidence
+from fidelity_gate.wording import LINT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from fidelity_gate.policy.differing import Difference, Side
+    from fidelity_gate.policy.extending import Chain
+    from fidelity_gate.policy.naming import Overrides
+    from fidelity_gate.policy.problems import Path, Problems
+    from fidelity_gate.policy.yaml_reader import Node
+    from fidelity_gate.records import Place
+
+    Resolve = Callable[[Node], Side | None]
+
+# Mappings of names in which a base and the policy may each have their own.
+_NAMED = ("candidates", "devices", "energy_models")
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """One check or block that was locked."""
+
+    path: Path  # ("checks", "carry-fidelity"), ("noise_floor",)
+    place: Place
+    level: int  # of the file that locks it: 0 is the furthest base
+
+
+def locks_of(chain: Chain) -> tuple[Lock, ...]:
+    """Return every lock, each where it was set first."""
+    found: dict[Path, Lock] = {}
+    for level, link in enumerate(chain.links):
+        for path, node in _said(link.tree):
+            if node.scalar is not False:
+                found.setdefault(path, Lock(path, node.place, level))
+    return tuple(found.values())
+
+
+def check_locks(chain: Chain, final: Side, problems: Problems, resolve: Resolve) -> None:
+    """Add every value that is looser than a lock allows to the problems.
+
+    Args:
+        chain: the policy's files.
+        final: what they come to.
+        problems: of the policy.
+        resolve: makes a side of another tree of the same policy; None after adding what is wrong with it.
+    """
+    locks = locks_of(chain)
+    _refuse_unlocking(chain, locks, problems)
+    _refuse_idle(chain, locks, problems)
+    told: set[Path] = set()
+    for level in reversed(range(len(chain.links) - 1)):
+        held = [lock for lock in locks if lock.level <= level]
+        base = resolve(_as_meant(chain.tree(level + 1), chain.tree(), held)) if held else None
+        if base is None:
+            continue
+        for lock, difference in _broken(base, final, held):
+            if difference.path not in told:
+                told.add(difference.path)
+                _refuse(lock, difference, base, final, problems)
+
+
+def refuse_replaced(chain: Chain, overrides: Overrides) -> None:
+    """Raise UsageError where the command line would replace what the policy locks."""
+    given = {"reference": overrides.reference, "inputs": overrides.inputs}
+    for lock in locks_of(chain):
+        key = str(lock.path[0])
+        if given.get(key) is not None:
+            what = f"{key} is locked, and the command line cannot replace it"
+            raise UsageError(what, where=str(lock.place), field=f"--{key}", hint="leave out the option")
+
+
+def _said(tree: Node) -> Iterator[tuple[Path, Node]]:
+    """Yield everything that one file locks or unlocks, with the value that says so."""
+    entries = tree.entries or {}
+    for item in entries[LOCKED].items or () if LOCKED in entries else ():
+        yield (str(item.scalar),), item
+    for key, block in entries.items():
+        below = block.entries or {}
+        if LOCKED in below and key not in ("checks", *_NAMED):
+            yield (key,), below[LOCKED]
+    for name, check in (entries["checks"].entries or {}).items() if "checks" in entries else ():
+        if check.entries is not None and LOCKED in check.entries:
+            yield ("checks", name), check.entries[LOCKED]
+
+
+def _refuse_unlocking(chain: Chain, locks: tuple[Lock, ...], problems: Problems) -> None:
+    places = {lock.path: lock for lock in locks}
+    for level, link in enumerate(chain.links):
+        for path, node in _said(link.tree):
+            lock = places.get(path)
+            if node.scalar is False and lock is not None and lock.level <= level:
+                what = f"is locked at {lock.place}, and a lock cannot be taken off"
+                problems.add_at(node.place, (*path, LOCKED), what, "remove the key")
+
+
+def _refuse_idle(chain: Chain, locks: tuple[Lock, ...], problems: Problems) -> None:
+    """Refuse to lock a block that nothing is said of yet: its defaults are not written anywhere."""
+    for lock in locks:
+        if lock.path[0] not in (chain.tree(lock.level + 1).entries or {}):
+            what = f"locks {lock.path[0]}, which this policy says nothing of"
+            problems.add_at(lock.place, (LOCKED,), what, f"write {lock.path[0]}: beside it")
+
+
+def _as_meant(base: Node, policy: Node, locks: list[Lock]) -> Node:
+    """Return the tree of a base's locked checks in their own setting, completed by what only the policy says."""
+    old, new = base.entries or {}, policy.entries or {}
+    entries = {**new, **old}
+    for key in _NAMED:
+        if key in old and key in new and old[key].entries is not None:
+            entries[key] = replace(old[key], entries={**(new[key].entries or {}), **(old[key].entries or {})})
+    names = [lock.path[1] for lock in locks if lock.path[0] == "checks"]
+    checks = {str(name): node for name, node in (old["checks"].entries or {}).items() if name in names} if names else {}
+    if checks:
+        entries["checks"] = replace(old["checks"], entries=checks)
+    else:
+        entries["checks"] = new["checks"]
+    entries.pop(LOCKED, None)
+    return replace(merged(base, policy), entries=entries)
+
+
+def _broken(base: Side, final: Side, locks: list[Lock]) -> Iterator[tuple[Lock, Difference]]:
+    """Yield every difference that a lock does not allow."""
+    held = {path: lock for lock in locks for path in _held(lock, base)}
+    for difference in differences(base, final):
+        lock = next((held[path] for path in _beginnings(difference.path) if path in held), None)
+        if lock is not None and difference.change in WEAKENING:
+            yield lock, difference
+
+
+def _held(lock: Lock, base: Side) -> Iterator[Path]:
+    """Yield all that a lock holds: with a check of findings the settings of lint, with one on a device the device."""
+    yield lock.path
+    for resolved in base.checks:
+        if lock.path == ("checks", resolved.check.id):
+            if resolved.check.metric == LINT:
+                yield ("lint",)
+            if resolved.check.metric == ENERGY:
+                yield ("energy_models", str(dict(resolved.check.options)[MODEL]))
+            if resolved.plug.evidence is Evidence.DEVICE:
+                yield ("devices", resolved.plug.device)
+
+
+def _beginnings(path: Path) -> Iterator[Path]:
+    for length in range(len(path), 0, -1):
+        yield path[:length]
+
+
+def _refuse(lock: Lock, difference: Difference, base: Side, final: Side, problems: Problems) -> None:
+    words = "is looser than" if difference.change is Change.LOOSER else "is not comparable with"
+    said = f"{difference.after} {words}" if difference.after else "leaves out"
+    what = f"{said} {difference.before or 'none'}, locked at {base.place(difference.path)}"
+    hint = "only tighten it" if difference.change is Change.LOOSER else "keep it as it is there"
+    problems.add_at(final.place(difference.path), difference.path, what, hint)
