@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from fidelity_gate.bounds import mean
 from fidelity_gate.errors import NotMeasured
-from fidelity_gate.metrics._devices import label, run_on
+from fidelity_gate.metrics._devices import beside, fallback, label, profile_of, refuse_elsewhere, run_on
 from fidelity_gate.records import Direction, Evidence, Measured, Part
 from fidelity_gate.units import format_against, format_value
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # A percentile of fewer runs is nothing but the slowest of them under another name.
 FEWEST_RUNS = {"p90": 10, "p99": 100}
+ESTIMATED = "estimated"
 _NAMES = {Part.STEP: "ACT steps", Part.PUZZLE: "puzzles"}
 
 
@@ -27,12 +28,13 @@ class Latency:
 
     Attributes:
         device: a name of the policy's `devices:`.
-        statistic: of the timed runs; p90 is the time that nine of ten runs stay under.
+        statistic: of the timed runs; p90 is the time that nine of ten runs stay under. "estimated": the one figure that
+            a device service gives beside them, by some reports its fastest run; never taken unless it is asked for.
         per: "puzzle": the whole recursion; "step": one ACT step.
     """
 
     device: str = ""
-    statistic: Literal["min", "mean", "p50", "p90", "p99"] = "p90"
+    statistic: Literal["min", "mean", "p50", "p90", "p99", "estimated"] = "p90"
     per: Literal["puzzle", "step"] = "puzzle"
 
     unit: ClassVar[str] = "seconds"
@@ -49,6 +51,11 @@ class Latency:
         return Part(self.per)
 
     @property
+    def needs(self) -> str:
+        """Return what a device has to give."""
+        return "profile" if self.statistic == ESTIMATED else "seconds"
+
+    @property
     def fewest_runs(self) -> int:
         """Return of how many runs the statistic can be told at all."""
         return FEWEST_RUNS.get(self.statistic, 1)
@@ -60,15 +67,41 @@ class Latency:
             NotMeasured: the device could not say, or its times spread too far to be believed.
         """
         run = run_on(candidate, self.device)
-        seconds = self._believed(run)
-        depth = f" at {candidate.depth}" if self.part is Part.PUZZLE else ""
-        what = f"{self.statistic} of {len(seconds)} {_NAMES[self.part]}{depth}"
-        told = (f"{label(run, candidate)}: {what}", _summary(seconds), self._beside(reference))
-        return Measured((statistic_of(seconds, self.statistic),), detail="; ".join(told))
+        found = self._seconds(run, candidate)
+        told = [f"{label(run, candidate)}: {self._what(run, candidate)}", run.told]
+        told += [_summary(self._believed(run))] if self.statistic != ESTIMATED else []
+        told += [fallback(run), beside(reference, self.device, self.unit, lambda one: self._seconds(one, reference))]
+        return Measured((found,), detail="; ".join(part for part in told if part))
+
+    def _seconds(self, run: DeviceRun, record: ModelRecord) -> float:
+        """Return the seconds; raises NotMeasured."""
+        refuse_elsewhere(run)
+        if self.statistic == ESTIMATED:
+            return self._estimated(run, record)
+        return statistic_of(self._believed(run), self.statistic)
+
+    def _estimated(self, run: DeviceRun, record: ModelRecord) -> float:
+        seconds = profile_of(run).estimated_seconds
+        if seconds is None or not run.runs_a_step:
+            raise NotMeasured(f"the profile of {run.device} holds no estimate of a step")
+        return run.step_of(seconds) * (record.depth.steps if self.part is Part.PUZZLE else 1)
+
+    def _what(self, run: DeviceRun, record: ModelRecord) -> str:
+        """Return `p90 of 30 puzzles at H=2 L=2 steps=8`."""
+        depth = f" at {record.depth}" if self.part is Part.PUZZLE else ""
+        if self.statistic == ESTIMATED:
+            return f"the service's own estimate of one run, as a {self.per}{depth}"
+        seconds = run.step_seconds if self.part is Part.STEP else run.puzzle_seconds
+        if run.run_seconds:
+            return f"{self.statistic} of {len(seconds)} runs of the graph, each as a {self.per}{depth}"
+        return f"{self.statistic} of {len(seconds)} {_NAMES[self.part]}{depth}"
 
     def _believed(self, run: DeviceRun) -> Sequence[float]:
         """Return the times, sorted; raises NotMeasured where they say too little."""
         seconds = sorted(run.step_seconds if self.part is Part.STEP else run.puzzle_seconds)
+        if run.profile is not None and not run.run_seconds:
+            hint = f"statistic: {ESTIMATED} takes its one figure, which is not of any known run"
+            raise NotMeasured(f"the profile of {run.device} holds no times of single runs", hint=hint)
         what = f"{len(seconds)} {_NAMES[self.part]}"
         if len(seconds) < max(self.fewest_runs, 1):
             raise NotMeasured(f"{self.statistic} of {what} says nothing, it needs at least {max(self.fewest_runs, 1)}")
@@ -81,14 +114,6 @@ class Latency:
             hint = "quiet the machine, or more runs"
             raise NotMeasured(f"too noisy: spread {found} over {what}, the policy allows {allowed}", hint=hint)
         return seconds
-
-    def _beside(self, reference: ModelRecord) -> str:
-        """Return how long the reference takes on the same device, or why that is not known."""
-        try:
-            found = statistic_of(self._believed(run_on(reference, self.device)), self.statistic)
-        except NotMeasured as error:
-            return f"reference not measured: {error.what}"
-        return f"reference {format_value(found, self.unit)}"
 
 
 def _refuse_starved(run: DeviceRun) -> None:

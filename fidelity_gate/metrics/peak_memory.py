@@ -34,6 +34,7 @@ class PeakMemory:
     limits: ClassVar[tuple[float | None, float | None]] = (0.0, None)
     part: ClassVar[None] = None
     memory: ClassVar[bool] = True
+    needs: ClassVar[str] = "memory"
     fewest_runs: ClassVar[int] = 1
 
     def measure(self, reference: ModelRecord, candidate: ModelRecord) -> Measured:

@@ -20,8 +20,12 @@ if TYPE_CHECKING:
 
 KEY, ROOM = "devices", "devices"
 HOST = "host-cpu"  # the kind that is whatever machine the gate runs on
-_EXAMPLES = {"fraction": "a share, like 20 %", "seconds": "a time, like 600 s", "days": "whole days, like 90 d"}
-_EXAMPLES["duration"] = "a time, like 30 min"
+_EXAMPLES = {
+    "fraction": "a share, like 20 %",
+    "seconds": "a time, like 600 s",
+    "days": "whole days, like 90 d",
+    "duration": "a time, like 30 min",
+}
 EXAMPLE = f"devices: {{laptop: {{use: {HOST}}}}} at the top of the policy"
 
 
@@ -51,7 +55,12 @@ def check_device(path: Path, metric: str, plug: Any, known: tuple[DeviceSpec, ..
         what = f"'{plug.device}' is not a device of this policy"
         problems.add(at, what, near_or_known(plug.device, names))
     else:
-        _check_runs(path, plug, known[names.index(plug.device)], problems)
+        device = known[names.index(plug.device)]
+        _check_runs(path, plug, device, problems)
+        _check_needs(path, metric, plug, device, problems)
+    for option, hint in getattr(plug, "stated", {}).items():
+        if not getattr(plug, option):
+            problems.add((*path, "options", option), "is missing: there is no default", hint)
 
 
 def _check_runs(path: Path, plug: Any, device: DeviceSpec, problems: Problems) -> None:  # noqa: ANN401
@@ -60,6 +69,25 @@ def _check_runs(path: Path, plug: Any, device: DeviceSpec, problems: Problems) -
         what = f"{plug.statistic} needs at least {plug.fewest_runs} runs, and the device '{device.name}' makes {runs}"
         hint = f"runs: {plug.fewest_runs} for the device, or statistic: p50"
         problems.add((*path, "options", "statistic"), what, hint)
+
+
+def _check_needs(path: Path, metric: str, plug: Any, device: DeviceSpec, problems: Problems) -> None:  # noqa: ANN401
+    """Refuse a metric that this kind of device can never measure."""
+    kinds, needs = registry.table_of(ROOM), getattr(plug, "needs", "")
+    gives = {use: _gives(use) for use in kinds}
+    found = gives.get(device.use)
+    if not needs or found is None or needs in found:
+        return
+    others = [use for use, given in gives.items() if given is not None and needs in given]
+    what = f"{metric} cannot be measured by the device '{device.name}', which is of the kind {device.use}"
+    hint = f"a device of the kind {' or '.join(others)}" if others else ""
+    problems.add((*path, "options", "device"), what, hint)
+
+
+def _gives(use: str) -> frozenset[str] | None:
+    """Return what devices of a kind measure; None where it does not say."""
+    given: frozenset[str] | None = getattr(registry.find(ROOM, use), "gives", None)
+    return given
 
 
 def _device(name: str, block: DeviceBlock, problems: Problems) -> DeviceSpec:
