@@ -19,6 +19,7 @@ from fidelity_gate.wording import (
     finding_lines,
     findings_count,
     headline,
+    past_of,
     requirement,
     subject,
     verdict_line,
@@ -104,10 +105,10 @@ class Terminal:
         for result in results:
             detail = detail_of(report, result)
             missed = detail and result.outcome is not Outcome.PASS
-            if result.reason or missed or detail.startswith(ESTIMATED) or device_of(result):
+            if result.reason or missed or detail.startswith(ESTIMATED) or device_of(result) or past_of(result):
                 told = f"{headline(result)} ({detail})" if detail else headline(result)
                 _line(console, told, STYLES.get(result.outcome, "red"))
-        for line in (*_finding_lines(report), *self._evidence(report)):
+        for line in (*(report.past.notes if report.past else ()), *_finding_lines(report), *self._evidence(report)):
             _line(console, line)
         _line(console, verdict_line(report), "bold red" if blocks(report) else "bold green")
 
@@ -197,10 +198,9 @@ def _heading(report: Report) -> list[str]:
 
 
 def _cells(result: CheckResult) -> tuple[str, ...]:
-    bound = result.check.bound
     observed = margin = "-"
     if result.observed is not None:
-        observed = figure(result.observed, bound, result.unit)
+        observed = figure(result.observed, result.bound, result.unit, exact=result.compared is None)
     if result.margin is not None:
         sign = "-" if result.margin < 0 else "+"
         margin = sign + format_value(abs(result.margin), result.unit).partition(" (")[0]
@@ -216,10 +216,10 @@ def _cells(result: CheckResult) -> tuple[str, ...]:
 
 def _required(result: CheckResult) -> str:
     """Return the requirement; where nothing was measured the unit is not known, but the author's words are."""
-    bound = result.check.bound
+    bound = result.bound
     if result.observed is None and not result.unit and bound.text:
         return printable(bound.text, NAME_LIMIT)
-    return requirement(bound, result.unit)
+    return requirement(bound, result.unit, beside=result.observed if result.compared else None)
 
 
 def _stacked(text: str) -> str:

@@ -35,7 +35,9 @@ OPTION = "--report"
 ROOM = "reports"
 FITTED = frozenset({"color", "width"})  # a report with these options is for people, on a terminal or off
 # A slip of the keyboard must not delete a model or a policy in the name of clearing away an old report.
-NEVER_REPORTS = frozenset({".ckpt", ".npy", ".npz", ".onnx", ".pt", ".pth", ".py", ".safetensors", ".yaml", ".yml"})
+NEVER_REPORTS = frozenset(
+    {".ckpt", ".jsonl", ".npy", ".npz", ".onnx", ".pt", ".pth", ".py", ".safetensors", ".yaml", ".yml"}
+)
 KINDS = {
     ExitCode.REFUSED: Outcome.REFUSED,
     ExitCode.UNDECIDED: Outcome.NOT_MEASURED,
@@ -86,7 +88,7 @@ def refuse_overwriting(destination: str, keep: tuple[str, ...], *, option: str) 
     if destination == STDOUT:
         return
     if Path(destination).suffix.lower() in NEVER_REPORTS:
-        what = f"{destination} has the name of a model, a policy or inputs"
+        what = f"{destination} has the name of a model, a policy, inputs or a history"
         raise UsageError(what, field=option, hint="reports end in .xml, .json, .sarif or .txt")
     if any(_same_place(destination, path) for path in keep if path):
         raise UsageError(f"{destination} is read by this command", field=option, hint="name another file")

@@ -35,15 +35,15 @@ def report(*, verdict: str, reports: tuple[str, ...]) -> int:
     with Desk(orders) as desk:
         found = saved.read(verdict)
         desk.policy = found.policy
-        _refuse_untrue(found, verdict)
+        refuse_untrue(found, verdict)
         return desk.close(found)
 
 
-def _refuse_untrue(found: Report, where: str) -> None:
+def refuse_untrue(found: Report, where: str) -> None:
     """Raise unless the verdict follows from what lies beside it: a file that was edited must not render as a pass."""
     if found.policy is None or found.measured is None:
         true = blocks(found) and found.verdict.exit_code != 0
     else:
-        true = judge(found.policy, found.measured) == found.verdict and not found.error
+        true = judge(found.policy, found.measured, found.past) == found.verdict and not found.error
     if not true:
         raise Refused("the verdict is not what its own measurements say", where=where, hint="judge or run again")

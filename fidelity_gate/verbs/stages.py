@@ -84,10 +84,19 @@ def measure(policy: Policy, *, allow_code: bool, keep_going: bool = True) -> Mea
 
 
 def judged(policy: Policy, measured: MeasurementSet) -> Report:
-    """Return the report of what was measured; raises Refused when it does not belong to this policy."""
+    """Return the report of what was measured, held against what the policy names of the past.
+
+    Raises:
+        Refused: the measurements do not belong to this policy; there is no baseline; a file of the past was edited.
+    """
     from fidelity_gate.judge import judge
 
-    return Report(judge(policy, measured), policy, measured, created=now())
+    past = None
+    if policy.baseline is not None or policy.history is not None:
+        from fidelity_gate.past.reading import past_of
+
+        past = past_of(policy, measured)
+    return Report(judge(policy, measured, past), policy, measured, created=now(), past=past)
 
 
 def _named(text: str) -> tuple[str, str]:

@@ -1,0 +1,1 @@
+"""The past in files: baselines, which hold one run, and histories, to which every run adds lines."""
