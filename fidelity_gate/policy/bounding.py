@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fidelity_gate import registry
 from fidelity_gate.bounds import FEWEST_PROBES
+from fidelity_gate.policy.baselines import LOSSES, held_against, losses
 from fidelity_gate.policy.devices import check_device
 from fidelity_gate.policy.energy import with_figure
 from fidelity_gate.policy.plugs import built, option_values
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from fidelity_gate.policy.problems import Path, Problems
     from fidelity_gate.policy.schema import CheckBlock
-    from fidelity_gate.records import DeviceSpec, EnergyModel, Target
+    from fidelity_gate.records import Against, DeviceSpec, EnergyModel, Target
 
 ENDS = ("min", "max")
 
@@ -38,6 +39,7 @@ class Setting:
     problems: Problems
     energy_models: tuple[EnergyModel, ...] = ()
     devices: tuple[DeviceSpec, ...] = ()
+    pasts: tuple[Against, ...] = ()  # what relative checks can be held against
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ def resolve(name: str, block: CheckBlock, setting: Setting) -> tuple[Resolved, .
     _check_step(
         path, plug, min(setting.steps.get(name, setting.steps[""]) for name in candidates or setting.steps), setting
     )
+    against = held_against(path, block, plug, setting.pasts, setting.problems)
     bounds = [(target, _bound(path, block, plug, target, setting)) for target in targets]
     if len(setting.problems.found) > before:
         return ()
@@ -76,6 +79,7 @@ def resolve(name: str, block: CheckBlock, setting: Setting) -> tuple[Resolved, .
         severity=Severity(block.severity),
         candidates=candidates,
         place=setting.problems.place(path, key=True),
+        against=against,
     )
     return tuple(
         Resolved(replace(check, bound=bound, target=target.name if target else ""), plug) for target, bound in bounds
@@ -164,11 +168,13 @@ def _bound(path: Path, block: CheckBlock, plug: Any, target: Target | None, sett
     at, problems = (*path, "require"), setting.problems
     before = len(problems.found)
     written = {end: getattr(block.require, end) for end in ENDS if getattr(block.require, end) is not None}
-    if not written:
-        problems.add(at, "holds no bound", "min: or max:, there are no defaults")
+    relative = losses(at, block, plug, problems)
+    if not written and all(getattr(block.require, key) is None for key in LOSSES):
+        problems.add(at, "holds no bound", "min:, max:, max_regression: or max_drop:, there are no defaults")
     numbers = {end: _end((*at, end), value, plug, target, setting) for end, value in written.items()}
     texts = [f"{end}: {_as_written((*at, end), numbers[end], plug, problems)}" for end in written]
-    bound = Bound(numbers.get("min"), numbers.get("max"), ", ".join(texts))
+    texts += [f"{key}: {problems.raw((*at, key))}" for key in relative]
+    bound = Bound(numbers.get("min"), numbers.get("max"), ", ".join(texts), **relative)
     if len(problems.found) == before:
         _check_direction(at, bound, plug, block.metric, problems)
         _check_reach(at, bound, plug, problems)
@@ -209,6 +215,8 @@ def _as_written(path: Path, number: float | None, plug: Any, problems: Problems)
 
 
 def _check_direction(path: Path, bound: Bound, plug: Any, metric: str, problems: Problems) -> None:  # noqa: ANN401
+    if bound.relative and not bound.absolute:
+        return  # the end that follows from the past faces the right way
     if plug.direction is Direction.HIGHER and bound.minimum is None:
         problems.add((*path, "max"), f"faces the wrong way: higher is better for {metric}", "use min:", key=True)
     elif plug.direction is Direction.LOWER and bound.maximum is None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from fidelity_gate.matching import pairs, targets_of
+from fidelity_gate.matching import pairs, requires, targets_of
 from fidelity_gate.policy.targets import has_properties
-from fidelity_gate.records import Aggregate, Severity
+from fidelity_gate.records import Against, Aggregate, Severity
 from fidelity_gate.wording import LINT
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fidelity_gate.policy.problems import Problems
     from fidelity_gate.records import ModelSpec, Policy, Target
 
-Thing: TypeAlias = tuple[str, Any, Aggregate | None, str]
+Thing: TypeAlias = tuple[str, Any, Aggregate | None, str, Against | None]
 
 
 def cross_check(policy: Policy, checks: Sequence[Resolved], problems: Problems) -> None:
@@ -30,6 +30,7 @@ def cross_check(policy: Policy, checks: Sequence[Resolved], problems: Problems) 
     _checked_candidates(policy, problems)
     _used_targets(policy, problems)
     _distinct_models(policy, problems)
+    _used_baseline(policy, problems)
 
 
 def _one_check_a_thing(checks: Sequence[Resolved], names: list[str], problems: Problems) -> None:
@@ -39,7 +40,7 @@ def _one_check_a_thing(checks: Sequence[Resolved], names: list[str], problems: P
         check = resolved.check
         if check.severity is Severity.OFF:
             continue
-        others = seen.setdefault((check.metric, resolved.plug, check.aggregate, check.target), [])
+        others = seen.setdefault((check.metric, resolved.plug, check.aggregate, check.target, check.against), [])
         mine = set(check.candidates or names)
         for other in others:
             theirs = set(other.check.candidates or names)
@@ -54,13 +55,14 @@ def _one_check_a_thing(checks: Sequence[Resolved], names: list[str], problems: P
 def _checked_candidates(policy: Policy, problems: Problems) -> None:
     """Refuse a candidate that nothing is required of, and a check that is about no candidate."""
     found = pairs(policy)
-    required = {name for check, name in found if check.severity is Severity.ERROR}
+    required = {name for check, name in found if requires(check, policy)}
     for spec in policy.candidates:
         if spec.name not in required:
-            hint = "give it a check, or remove it"
-            problems.add(
-                ("candidates", spec.name), "no check of severity error is about this candidate", hint, key=True
-            )
+            what, hint = "no check of severity error is about this candidate", "give it a check, or remove it"
+            if any(check.severity is Severity.ERROR for check, name in found if name == spec.name):
+                what = "while the history is new nothing is required of this candidate: its checks only warn then"
+                hint = "give it a check with min or max, or remove while_new: warn"
+            problems.add(("candidates", spec.name), what, hint, key=True)
     for check, name in found if policy.candidates else ():
         if not name:
             hint = "remove the check, or widen its candidates: or targets:"
@@ -99,3 +101,11 @@ def _distinct_models(policy: Policy, problems: Problems) -> None:
             problems.add(path, "is the reference itself", hint)
         elif (twin := seen.setdefault((spec.path, str(spec.recursion)), spec)) is not spec:
             problems.add(path, f"is the same file at the same depth as '{twin.name}'", "remove one")
+
+
+def _used_baseline(policy: Policy, problems: Problems) -> None:
+    """Refuse a baseline that no check is held against: naming it would only look like comparing with it."""
+    held = any(check.against is Against.BASELINE for check in policy.checks)
+    if policy.baseline is not None and not held:
+        hint = "require: {max_regression: 1 %} or {max_drop: 0.005} in a check, or remove the block"
+        problems.add(("baseline",), "no check is held against the baseline", hint, key=True)

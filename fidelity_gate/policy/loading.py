@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from fidelity_gate.errors import GateError, PolicyError
 from fidelity_gate.files import read_file
 from fidelity_gate.policy.advice import Advice, advise
+from fidelity_gate.policy.baselines import baseline_spec, history_spec, known_pasts
 from fidelity_gate.policy.bounding import Resolved, Setting, resolve
 from fidelity_gate.policy.crossing import cross_check
 from fidelity_gate.policy.devices import devices
@@ -136,6 +137,7 @@ def _resolved(
         problems=problems,
         energy_models=energy_models(block.energy_models, problems),
         devices=devices(block.devices, problems),
+        pasts=known_pasts(block),
     )
     checks = tuple(check for id_, entry in block.checks.items() for check in resolve(id_, entry, setting))
     policy = Policy(
@@ -155,6 +157,8 @@ def _resolved(
         lint=lint_settings(block.lint, problems),
         energy_models=setting.energy_models,
         devices=setting.devices,
+        baseline=baseline_spec(block.baseline, problems),
+        history=history_spec(block.history, problems),
     )
     return policy, checks
 

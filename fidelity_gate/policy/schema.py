@@ -249,6 +249,12 @@ class RequireBlock(Block):
 
     min: Quantity | None = Field(default=None, description="At least this: 0.97, 95 %, target.sram.")
     max: Quantity | None = Field(default=None, description="At most this: 8 MiB, 30 ms, target.sram.")
+    max_regression: Quantity | None = Field(
+        default=None, description="At most this share of the old number worse than it: 1 %."
+    )
+    max_drop: Quantity | None = Field(
+        default=None, description="At most so much worse than the old number, in the metric's unit: 0.005, 2 ms, 1 MiB."
+    )
 
 
 class CheckBlock(Block):
@@ -261,6 +267,10 @@ class CheckBlock(Block):
         description="How one number is made of one value a probe; for metrics with one value it is left out.",
     )
     require: RequireBlock = Field(description="The bound, in the metric's unit.")
+    against: Literal["baseline", "history"] | None = Field(
+        default=None,
+        description="What max_regression and max_drop compare with; may be left out where the policy has only one.",
+    )
     severity: Literal["off", "warn", "error"] = Field(
         default="error", description="What a missed bound does; error blocks."
     )
@@ -299,6 +309,26 @@ class DeviceBlock(BaseModel):
     __pydantic_extra__: dict[str, Scalar]
 
     use: str = Field(description="The kind of device: host-cpu.")
+
+
+class BaselineBlock(Block):
+    """A saved measurement that checks with max_regression or max_drop are held against; no run ever writes it."""
+
+    path: PathText = Field(description="What `fidelity-gate baseline write` wrote; against the policy's folder.")
+
+
+class HistoryBlock(Block):
+    """The runs before this one; `fidelity-gate run` adds every run that it judged."""
+
+    path: PathText = Field(description="A file of JSON lines (.jsonl), against the policy's folder.")
+    last: int = Field(default=5, ge=1, le=1000, description="So many runs count: the median of their numbers.")
+    minimum: int = Field(default=3, ge=1, le=1000, description="With fewer runs nothing is decided (exit 3).")
+    floor: Quantity = Field(default="1 ms", description="Differences of latency up to this are noise.")
+    memory_floor: Quantity = Field(default="1 MiB", description="Differences of memory up to this are noise.")
+    spreads: float = Field(default=3.0, ge=0, le=100, description="Differences up to so many spreads are noise too.")
+    while_new: Literal["block", "warn"] = Field(
+        default="block", description="What checks against it do while it has fewer runs than the minimum."
+    )
 
 
 class PolicyBlock(Block):
@@ -342,4 +372,6 @@ class PolicyBlock(Block):
     devices: dict[Id, DeviceBlock] | None = Field(
         default=None, min_length=1, description="Devices, by name, for checks of the metrics latency and peak_memory."
     )
+    baseline: BaselineBlock | None = Field(default=None, description="A saved measurement to compare with.")
+    history: HistoryBlock | None = Field(default=None, description="Earlier runs on devices to compare with.")
     checks: dict[Id, CheckBlock] = Field(min_length=1, description="What is required, by name.")
