@@ -16,7 +16,8 @@ from fidelity_gate import cli
 from fidelity_gate.policy.json_schema import schema_text
 from fidelity_gate.policy.loading import examine
 from fidelity_gate.policy.yaml_reader import read_tree
-from fidelity_gate.verbs.policy import DEFAULT_PATH, policy
+from fidelity_gate.verbs.policy import policy
+from fidelity_gate.verbs.policy_init import DEFAULT_PATH
 
 ROOT = Path(__file__).resolve().parents[1]
 CASES = ROOT / "tests" / "cases" / "policy"
@@ -101,7 +102,7 @@ def test_an_energy_model_that_no_check_uses_is_told() -> None:
 
 
 def test_show_tells_properties_of_targets_lint_settings_and_energy_models() -> None:
-    output = run("show", CASES / "pass" / "lint-targets-and-energy.yaml")[1]
+    output = run("show", "--table", CASES / "pass" / "lint-targets-and-energy.yaml")[1]
     assert "static only, tile 64, INT8 from 300 tokens, 3 operators, opset up to 18" in output
     assert "only FG4, FG505, FG506; not FG402; FG4 error; FG404 off; FG505 warn; FG505 share=0.2" in output
     assert "0.4 mJ for 1 GFLOP (measured on the board, 2026-10)" in output
@@ -180,10 +181,10 @@ def test_init_writes_to_standard_output_and_refuses_other_names(tmp_path: Path) 
 
 
 def test_show_tells_one_check_a_target_and_where_names_come_from() -> None:
-    output = run("show", CASES / "pass" / "everything.yaml")[1]
+    output = run("show", "--table", CASES / "pass" / "everything.yaml")[1]
     assert len(re.findall(r"^ sram ", output, re.MULTILINE)) == 2
     assert "H=1 L=6 steps=16" in output
-    assert "(from the command line)" in run("show", CASES / "pass" / "minimal.yaml")[1]
+    assert "(from the command line)" in run("show", "--table", CASES / "pass" / "minimal.yaml")[1]
 
 
 def test_show_as_json_is_the_resolved_policy() -> None:

@@ -51,7 +51,7 @@ def differences(before: Side, after: Side) -> tuple[Difference, ...]:
 
 
 def _checks(before: Side, after: Side) -> Iterator[Difference]:
-    old, new = _by_id(before.checks), _by_id(after.checks)
+    old, new = by_id(before.checks), by_id(after.checks)
     for name in {**old, **new}:
         path: Path = ("checks", name)
         if name not in new:
@@ -63,7 +63,8 @@ def _checks(before: Side, after: Side) -> Iterator[Difference]:
             yield from _device(path, before.policy, after.policy, old[name][0])
 
 
-def _by_id(checks: Sequence[Resolved]) -> dict[str, list[Resolved]]:
+def by_id(checks: Sequence[Resolved]) -> dict[str, list[Resolved]]:
+    """Return checks by their names, each once for every target it is about."""
     found: dict[str, list[Resolved]] = {}
     for resolved in checks:
         found.setdefault(resolved.check.id, []).append(resolved)

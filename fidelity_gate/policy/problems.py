@@ -143,19 +143,19 @@ def _hint_for_key(path: Path) -> str:
     name = str(path[-1])
     if len(path) == 1 and name in _NOT_YET:
         return _NOT_YET[name]
-    block = _block_at(path[:-1])
+    block = block_at(path[:-1])
     if block is None:
         return ""
     return near_or_known(name, [item.alias or key for key, item in block.model_fields.items()])
 
 
 def _description(path: Path) -> str:
-    block = _block_at(path[:-1])
+    block = block_at(path[:-1])
     fields = {item.alias or key: item for key, item in block.model_fields.items()} if block else {}
     return (fields[str(path[-1])].description or "").rstrip(".") if str(path[-1]) in fields else ""
 
 
-def _block_at(path: Path) -> type[BaseModel] | None:
+def block_at(path: Path) -> type[BaseModel] | None:
     """Return the schema's block that stands at `path`."""
     kind: Any = PolicyBlock
     for step in path:
