@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 SERVICE = "Qualcomm AI Hub"
 INSTALL = "pip install 'fidelity-gate[aihub]'"
 CONFIGURE = "qai-hub configure --api_token TOKEN, or QAIHUB_CLIENT_INI=FILE"
-_BOX = re.compile(r"[\u2500-\u257f|]+|\s+")
+_BOX = re.compile(r"[\u2500-\u257f|\s]+")
+_BOILERPLATE = re.compile(r" Please (visit|contact) .*")
 _UNAUTHENTICATED = "Failed to authenticate"
 _HIDDEN = "[token]"
 _LINE = 160
@@ -77,7 +78,8 @@ class Translator:
         if self.secret:
             text = text.replace(self.secret, _HIDDEN)
         text = text.removeprefix("Internal API failure.")
-        return _BOX.sub(" ", text).strip()[:_LINE] or "no reason given"
+        line = _BOILERPLATE.sub("", _BOX.sub(" ", text).strip())
+        return line[:_LINE].rstrip(" .") or "no reason given"
 
 
 def _of_user(told: str, doing: str) -> GateError:

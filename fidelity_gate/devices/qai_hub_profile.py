@@ -110,7 +110,9 @@ def _number(value: object, key: str) -> float:
 
 def _shares(detail: object) -> tuple[UnitShare, ...]:
     """Return what each compute unit did; nothing where the profile tells no layers."""
-    layers = [layer for layer in detail if isinstance(layer, Mapping)] if isinstance(detail, list | tuple) else []
+    layers = list(detail) if isinstance(detail, list | tuple) else []
+    if not all(isinstance(layer, Mapping) for layer in layers):
+        raise NotMeasured("the profile's execution_detail holds something that is no layer")
     by_unit: dict[str, list[Layer]] = {unit: [] for unit in UNITS}
     for layer in layers:
         by_unit[_unit(layer)].append(layer)

@@ -11,6 +11,7 @@ from fidelity_gate.devices import qai_hub_asked as asking
 from fidelity_gate.devices import qai_hub_jobs as jobs
 from fidelity_gate.devices import qai_hub_models as models
 from fidelity_gate.devices import qai_hub_names as names
+from fidelity_gate.devices.qai_hub_errors import NotThere
 from fidelity_gate.devices.qai_hub_finding import Listed
 from fidelity_gate.errors import ModelRefused, NotMeasured
 
@@ -154,7 +155,7 @@ class Runner:
         if named == {(self.device.name, self.device.os)}:
             return ""
         other = " and ".join(str(Listed(name, os, ())) for name, os in sorted(named)) or "an unnamed device"
-        return f"it is of {other}, and {self.device} was asked for"
+        return f"it is of {other}, not of {self.device} alone"
 
     def _sent(self, feeds: Feeds) -> dict[str, list[NDArray[Any]]]:
         """Return the feeds as the compiled model takes them."""
@@ -194,7 +195,10 @@ class _Source:
         """Return whether the bytes of a model are the step graph's."""
         if self._model is not None and self._model.model_id == model_id:
             return True
-        model = self.hub.ask("looking at a model", lambda: self.hub.client.get_model(model_id))
+        try:
+            model = self.hub.ask("looking at a model", lambda: self.hub.client.get_model(model_id))
+        except NotThere:
+            return False
         return models.stored_digest(self.hub, model) == self.graph.digest
 
 

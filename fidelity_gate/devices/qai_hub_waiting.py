@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from fidelity_gate.devices.qai_hub_client import Hub
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0  # seconds between two looks; the client's own is 10
+_LAST = 0.1  # seconds before the deadline in which no other look is begun
 PATIENCE = 120.0  # seconds without any answer, after which nobody is there
 RESUME = "fidelity-gate devices resume"
 _DONE, _FAILED = "JOB_STATE_DONE", "JOB_STATE_FAILED"
-# What failed because of the service, its devices or its provider: another try may end otherwise. All else the model,
-# its options or its inputs brought about, or nobody knows; both fail again until something is changed.
+# What failed because of the service, its devices or its provider: another try may end otherwise.
 INFRASTRUCTURE = (
     "CLOUD_API_ERROR",
     "CLOUD_RESOURCE_MISSING",
@@ -30,6 +30,8 @@ INFRASTRUCTURE = (
     "RUNTIME_OUT_OF_DISK",
     "RUNTIME_TIMEOUT",
 )
+# What the model, its options or its inputs brought about: it fails again until one of them is changed. Of all else
+# (a crash, a version that does not fit) nobody knows.
 MODEL = (
     "INVALID_ARGUMENT",
     "INVALID_INPUTS",
@@ -37,9 +39,7 @@ MODEL = (
     "MODEL_INVALID",
     "MODEL_UNKNOWN",
     "QNN_TOOL_ERROR",
-    "RUNTIME_CRASH",
     "RUNTIME_DEVICE_OOM",
-    "RUNTIME_OUT_OF_MEMORY",
     "UNSUPPORTED",
 )
 _FAILURE, _STATE = "JOB_FAILURE_TYPE_", "JOB_STATE_"
@@ -77,10 +77,10 @@ def finished(hub: Hub, job_id: str, kind: str) -> Any:  # noqa: ANN401  (public_
                 return job
             if state == _FAILED:
                 raise failure(hub, job, job_id, kind)
-        if hub.deadline.left <= pause:
+        if hub.deadline.left <= _LAST:
             what = f"{kind} job {printable(job_id)} has not ended after {_minutes(hub.deadline.seconds)}"
             raise OutOfTime(what, hint=f"{RESUME} {job_id}, or a longer timeout; running again finds the job")
-        time.sleep(pause)
+        time.sleep(min(pause, hub.deadline.left - _LAST / 2))
         pause = min(LONGEST_PAUSE, pause * 1.5)
 
 
