@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fidelity_gate.analysis.graph_shapes import shapes_of
@@ -14,16 +14,18 @@ from fidelity_gate.analysis.placement import alive_bytes
 from fidelity_gate.errors import GateError, NotMeasured
 from fidelity_gate.graphs.reading import read_onnx
 from fidelity_gate.graphs.shapes import inferred
+from fidelity_gate.records import GraphValue
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fidelity_gate.records import GraphNode, GraphValue, StepGraph
+    from fidelity_gate.records import GraphNode, StepGraph
 
 _INTEGER_WORDS = ("int8", "uint8", "int16", "uint16")
 _FOUR_BITS = ("int4", "uint4")
 _BITS = {"float64": 64, "int64": 64, "float16": 16, "bfloat16": 16, "int16": 16, "uint16": 16}
 _BITS |= {"int8": 8, "uint8": 8, "bool": 8, "int4": 4, "uint4": 4}
+_ZERO_POINT = 2  # place among the inputs of QuantizeLinear
 _QUANTIZING = frozenset({"DequantizeLinear", "QuantizeLinear"})
 _INTEGER_PRODUCTS = frozenset({"ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul", "com.microsoft.QGemm"})
 
@@ -58,16 +60,19 @@ def anatomy_of(data: bytes, where: str) -> Anatomy:
     """Return the anatomy of the bytes of an ONNX file.
 
     QuantizeLinear and DequantizeLinear are part of their neighbours, and what follows from constants alone is computed
-    beforehand, so neither is a layer. An open batch counts as 1.
+    beforehand, so neither is a layer. An open batch counts as 1, and a value whose type is not declared as float32.
 
     Raises:
         ModelRefused, UnsafeContent: it is none, or one that cannot be looked at.
     """
     file = read_onnx(data, where)
-    try:
-        graph = inferred(file, where)
-    except GateError:
-        graph = file.graph  # what the operator table can tell has to do
+    graph = file.graph
+    known = shapes_of(graph)
+    if any(name and name not in known for node in graph.nodes for name in node.outputs):
+        try:
+            graph = inferred(file, where)
+        except GateError:
+            graph = file.graph  # what the operator table can tell has to do
     return _Reader(graph).anatomy()
 
 
@@ -100,8 +105,9 @@ class _Reader:
         )
 
     def alive(self) -> int:
+        told = {name: GraphValue(name, self.types.get(name) or "float32", shape) for name, shape in self.shapes.items()}
         try:
-            found = lifetimes(self.graph, {})
+            found = lifetimes(replace(self.graph, values={**self.graph.values, **told}), {})
             return int(alive_bytes(found.buffers, found.moments).max())
         except NotMeasured:
             return 0
@@ -130,10 +136,12 @@ class _Reader:
 
     def fuse(self, node: GraphNode) -> None:
         for name in node.outputs:
-            self.source[name] = self.source.get(node.inputs[0], node.inputs[0])
             if node.op == "DequantizeLinear":
                 self.source[name] = node.inputs[0]
                 self.dequantized.add(name)
+            elif not self.types.get(name):
+                zero = node.inputs[_ZERO_POINT] if len(node.inputs) > _ZERO_POINT else ""
+                self.types[name] = self.types.get(zero) or "uint8"
 
     def flops(self, node: GraphNode) -> int:
         try:
