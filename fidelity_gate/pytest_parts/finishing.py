@@ -18,6 +18,7 @@ from fidelity_gate.errors import GateError, NotMeasured, Refused
 from fidelity_gate.pytest_parts.asking import Gated, refuse_loosening, report_texts
 from fidelity_gate.pytest_parts.common import FILES_INI, OPTION, POLICY_FILES, VERDICT
 from fidelity_gate.pytest_parts.judging import judging_of
+from fidelity_gate.pytest_parts.leaving import OPTION as REPORT_OPTION
 from fidelity_gate.pytest_parts.leaving import Leaving, leaving_of
 
 if TYPE_CHECKING:
@@ -210,7 +211,13 @@ def begin(config: pytest.Config) -> None:
     refuse_loosening(config)
     read = [config.getoption(name) or "" for name in ("--fg-reference", "--fg-inputs", "--fg-measurements")]
     given = [text.partition("=")[2] for text in config.getoption("--fg-candidate")]
-    finishing = Finishing(config, leaving_of(report_texts(config), keep=(*read, *given)))
+    try:
+        leaving = leaving_of(report_texts(config), keep=(*read, *given))
+        if not config.getoption("collectonly"):
+            leaving.clear()
+    except GateError as error:
+        raise pytest.UsageError(str(error).replace("--report", REPORT_OPTION)) from None
+    finishing = Finishing(config, leaving)
     config.stash[_FINISHING] = finishing
     if config.pluginmanager.register(finishing, NAME) is None:
         raise pytest.UsageError(f"-p no:{NAME}: {OPTION} does not work without it")

@@ -45,6 +45,7 @@ class Reporter:
         Raises:
             GateError: the policy cannot be used, or nothing could be measured.
         """
+        __tracebackhide__ = True
         paths = {"reference": reference, "candidates": candidates, "inputs": inputs}
         source = source_from_test(self._config, policy, **paths)  # type: ignore[arg-type]
         return judging_of(self._config).report(source)

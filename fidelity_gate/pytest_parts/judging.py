@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import os
 from dataclasses import dataclass, field
@@ -41,6 +42,7 @@ class Judging:
 
     def report(self, source: Source) -> Report:
         """Return the report, measured and judged at the first call; raises the same GateError at every call."""
+        __tracebackhide__ = True
         return _kept(self._reports, source, self._judge, self._at_work)
 
     def settled(self, source: Source) -> Report | None:
@@ -116,6 +118,7 @@ def _kept(
     at_work: Callable[[], contextlib.AbstractContextManager[None]],
 ) -> T:
     """Return what the work came to, or raise what it ended in; it is done once."""
+    __tracebackhide__ = True
     from fidelity_gate.verbs.failures import as_gate_error
 
     if source not in found:
@@ -126,7 +129,7 @@ def _kept(
             found[source] = as_gate_error(error)
     known = found[source]
     if isinstance(known, GateError):
-        raise known
+        raise copy.copy(known)  # a fresh one, or its traceback would grow with every test that asks
     return known
 
 

@@ -7,9 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
-from fidelity_gate.errors import GateError, UsageError
+from fidelity_gate.errors import UsageError
 
 if TYPE_CHECKING:
     from fidelity_gate.pytest_parts.asking import Source
@@ -79,28 +77,23 @@ class Leaving:
 
 
 def leaving_of(texts: tuple[str, ...], keep: tuple[str, ...]) -> Leaving:
-    """Return the reports that were asked for, the earlier ones deleted.
+    """Return the reports that were asked for.
 
     Args:
         texts: as `--report` of the command line.
         keep: files that the session reads and no report may replace.
 
     Raises:
-        pytest.UsageError: an unknown type or option, two reports for one file, or an older one that cannot be deleted.
+        UsageError: an unknown type or option, or two reports for one file.
     """
     if not texts:
         return Leaving()
     from fidelity_gate.verbs.orders import parse_orders
 
-    try:
-        orders = parse_orders(texts, keep=keep)
-        named = [text.partition(":")[2] for text in texts]
-        folders = {one.destination for one, name in zip(orders, named, strict=True) if name != one.destination}
-        leaving = Leaving(orders, frozenset(folders - {"-"}))
-        leaving.clear()
-    except GateError as error:
-        raise pytest.UsageError(str(error).replace("--report", OPTION)) from None
-    return leaving
+    orders = parse_orders(texts, keep=keep)
+    named = [text.partition(":")[2] for text in texts]
+    folders = {one.destination for one, name in zip(orders, named, strict=True) if name != one.destination}
+    return Leaving(orders, frozenset(folders - {"-"}))
 
 
 def _glob(path: Path) -> list[Path]:
