@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from fidelity_gate import arrays
 from fidelity_gate.errors import ModelRefused, NotMeasured, Undecided
+from fidelity_gate.heap import Giver
 from fidelity_gate.tracing.entrants import Lead, Reading, Rival, Task, Traced
 from fidelity_gate.tracing.stepping import Entrant
 from fidelity_gate.tracing.vitals import not_finite
@@ -69,9 +70,15 @@ def trace(
             _check_repeatable(reference, rivals, probes)
         tasks = tuple(_tasks(probes, plan))
         progress.start("stepping", len(tasks) * steps)
+        giver = Giver()
+
+        def on_step() -> None:
+            giver.now_and_then()
+            progress.advance(1)
+
         try:
             for task in tasks:
-                _lockstep(lead, rivals, task, lambda: progress.advance(1))
+                _lockstep(lead, rivals, task, on_step)
         finally:
             progress.done()
     lead.refuse_dead()
