@@ -1,0 +1,141 @@
+"""Where everything came from, and how to run it again."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+from fidelity_gate.bounds import mean
+from fidelity_gate.reports.html.figures import count_of
+from fidelity_gate.units import format_against, format_value
+
+if TYPE_CHECKING:
+    from fidelity_gate.records import ModelRecord, NoiseFloor, Options, Report
+
+MOST_MODELS = 60
+MOST_NOTES = 6
+EXITS = {
+    0: "every required check was measured and met",
+    1: "measured, and a check failed",
+    2: "refused: the policy, a model file, the inputs or the command line cannot be used",
+    3: "could not decide: something was not measured, or is inconclusive",
+    4: "a bug of the tool, or a report that could not be written",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One line: what it is, and what it says; `code` for what is copied, not read."""
+
+    name: str
+    text: str
+    code: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One compared model."""
+
+    name: str
+    path: str
+    kind: str
+    size: str
+    depth: str
+    digest: str
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Everything that can change a number."""
+
+    facts: tuple[Fact, ...]
+    models: tuple[Model, ...]
+    left_out: int
+    exit_code: int
+    exit_meaning: str
+    commands: tuple[str, ...]
+
+
+def provenance(report: Report) -> Provenance:
+    """Return where a report came from."""
+    measured = report.measured
+    models = (measured.reference, *measured.candidates) if measured else ()
+    code = report.verdict.exit_code
+    return Provenance(
+        facts=_facts(report),
+        models=tuple(map(_model, models[:MOST_MODELS])),
+        left_out=max(0, len(models) - MOST_MODELS),
+        exit_code=code,
+        exit_meaning=EXITS.get(code, "no exit code of this tool"),
+        commands=_commands(report),
+    )
+
+
+def floor_line(floor: NoiseFloor | None, limit: float | None) -> str:
+    """Return what the noise floor says, or "" where there is none."""
+    if floor is None or not floor.values:
+        return ""
+    kept, needed = format_against(mean(floor.values), floor.limit if limit is None else limit, "")
+    return (
+        f"the reference against itself, its carry perturbed by {floor.perturbation:g}: mean fidelity {kept}, "
+        f"worst {format_value(min(floor.values), '')}, limit {needed}"
+    )
+
+
+def _facts(report: Report) -> tuple[Fact, ...]:
+    verdict, measured = report.verdict, report.measured
+    found = [
+        Fact("Policy", verdict.policy_name),
+        Fact("Policy file", report.policy.path if report.policy else ""),
+        Fact("Policy digest", verdict.policy_digest, code=True),
+        Fact("Report made", report.created),
+    ]
+    if measured is not None:
+        told = measured.provenance
+        found += [
+            Fact("Inputs", f"{told.inputs_source} ({count_of(told.probes, 'probe')})"),
+            Fact("Inputs digest", told.inputs_digest, code=True),
+            Fact("Run", ", ".join(f"{one.name} {getattr(told.run, one.name)}" for one in fields(told.run))),
+            Fact("Noise floor", floor_line(measured.noise_floor, _limit(report)) or "not measured"),
+            Fact("Machine", _pairs(told.machine)),
+            Fact("Libraries", _pairs(told.libraries)),
+            Fact("Tool", f"fidelity-gate {measured.tool_version}"),
+            Fact(
+                "Measured by the policy",
+                told.policy_digest if told.policy_digest != verdict.policy_digest else "",
+                True,
+            ),
+        ]
+    return tuple(fact for fact in found if fact.text)
+
+
+def _limit(report: Report) -> float | None:
+    return report.policy.noise_floor.limit if report.policy else None
+
+
+def _pairs(options: Options) -> str:
+    return ", ".join(f"{name} {value}" for name, value in options if value not in ("", None))
+
+
+def _model(record: ModelRecord) -> Model:
+    facts = record.facts
+    kind = ", ".join(part for part in (facts.file_format, facts.family, facts.recipe) if part)
+    notes = facts.notes[:MOST_NOTES]
+    alignment = () if record.alignment == "by ACT step" else (f"compared {record.alignment}",)
+    declared = ("declared as not compressed",) if record.uncompressed else ()
+    size = format_value(facts.size_bytes, "bytes") if facts.size_bytes > 0 else ""
+    return Model(record.name, facts.path, kind, size, str(record.depth), facts.digest, (*alignment, *declared, *notes))
+
+
+def _commands(report: Report) -> tuple[str, ...]:
+    """Return command lines that give this report again; without a known policy there are none."""
+    if report.policy is None or not report.policy.path:
+        return ()
+    policy = shlex.quote(report.policy.path)
+    return (
+        f"fidelity-gate run {policy} --keep-going --measurements measurements.json --report json:verdict.json",
+        "fidelity-gate report verdict.json --report html:report.html",
+        f"fidelity-gate judge measurements.json --policy {policy}",
+    )
