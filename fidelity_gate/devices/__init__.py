@@ -2,5 +2,6 @@
 
 TABLE = {
     "host-cpu": "fidelity_gate.devices.host_cpu:HostCpu",
+    "qai_hub": "fidelity_gate.devices.qai_hub:QaiHub",
     "recorded": "fidelity_gate.devices.recorded:Recorded",
 }
