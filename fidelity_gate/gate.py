@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from fidelity_gate import __version__
 from fidelity_gate.judge import missed
-from fidelity_gate.measuring import planning, staging, static, timing
+from fidelity_gate.measuring import device_fidelity, planning, staging, static, timing
 from fidelity_gate.measuring.provenance import provenance
 from fidelity_gate.records import MeasurementSet
 from fidelity_gate.tracing.lockstep import Plan
@@ -50,8 +50,9 @@ def measure(policy: Policy, options: MeasureOptions, progress: Progress) -> Meas
         return _set(stage, wants, [*from_files, *static.left_out(stage, wants, failed[0])])
     plan = Plan(policy.run.batch, policy.run.threads, policy.run.seed, options.check_repeats)
     stage, from_devices = timing.run(stage, wants, progress, allow_code=options.allow_code)
+    stage, from_steps = device_fidelity.run(stage, wants, progress, allow_code=options.allow_code)
     from_traces, floor, exhibits = staging.run(stage, wants, plan, progress)
-    found = _set(stage, wants, [*from_files, *from_devices, *from_traces], floor)
+    found = _set(stage, wants, [*from_files, *from_devices, *from_steps, *from_traces], floor)
     return replace(found, exhibits=exhibits)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fidelity_gate import registry
 from fidelity_gate.errors import NotMeasured
+from fidelity_gate.protocols import StepsMetric
 from fidelity_gate.records import Evidence, Measured, Measurement, MeasureStatus, Severity
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ class Wanted:
 
     metric: str
     options: Options
-    plug: Any  # TraceMetric, FileMetric or DeviceMetric
+    plug: Any  # TraceMetric, FileMetric, DeviceMetric or StepsMetric
     candidates: frozenset[str]
 
     def of(self, candidate: str, evidence: Evidence) -> bool:
@@ -36,6 +37,11 @@ class Wanted:
         """Return whether models have to be stepped side by side for it."""
         evidence: Evidence = self.plug.evidence
         return evidence.traced
+
+    @property
+    def stepped(self) -> bool:
+        """Return whether a device has to compute steps for it."""
+        return isinstance(self.plug, StepsMetric)
 
     @property
     def runs(self) -> bool:
@@ -81,6 +87,11 @@ def from_records(want: Wanted, reference: ModelRecord, candidate: ModelRecord) -
         return _not_measured(want, candidate.name, str(error))
 
 
+def from_steps(want: Wanted, candidate: str, found: Measured) -> Measurement:
+    """Return the measurement of a metric that is answered by what a device computed."""
+    return _measured(want, candidate, found)
+
+
 def not_run(want: Wanted, candidate: str, reason: str) -> Measurement:
     """Return the measurement of a metric that nobody tried to measure."""
     return _not_measured(want, candidate, reason)
@@ -122,7 +133,13 @@ def _measured(want: Wanted, candidate: str, found: Measured) -> Measurement:
         return _not_measured(want, candidate, "a value is not finite")
     measurement = _not_measured(want, candidate, "")
     return replace(
-        measurement, status=MeasureStatus.MEASURED, values=found.values, curve=found.curve, detail=found.detail
+        measurement,
+        status=MeasureStatus.MEASURED,
+        values=found.values,
+        curve=found.curve,
+        detail=found.detail,
+        rows=found.rows,
+        curve_here=found.curve_here,
     )
 
 
@@ -141,7 +158,7 @@ def _not_measured(want: Wanted, candidate: str, reason: str) -> Measurement:
 
 
 def _finite(found: Measured) -> bool:
-    figures = (figure for point in found.curve for figure in (point.mean, point.p05, point.worst))
+    figures = (figure for point in (*found.curve, *found.curve_here) for figure in (point.mean, point.p05, point.worst))
     return all(map(math.isfinite, (*found.values, *figures)))
 
 

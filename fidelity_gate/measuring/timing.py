@@ -24,7 +24,7 @@ LABEL = "timing"
 
 def described(policy: Policy, wants: tuple[Wanted, ...]) -> tuple[DeviceRecord, ...]:
     """Return the policy's devices and the machines behind them, where a check needs one; nothing runs."""
-    if not _of_devices(wants):
+    if not any(want.plug.evidence is Evidence.DEVICE for want in wants):
         return ()
     return tuple(DeviceRecord(one.name, one.use, one.options, _plug(one).describe()) for one in policy.devices)
 
@@ -55,7 +55,7 @@ def run(
 
 
 def _of_devices(wants: tuple[Wanted, ...]) -> tuple[Wanted, ...]:
-    return tuple(want for want in wants if want.plug.evidence is Evidence.DEVICE)
+    return tuple(want for want in wants if want.plug.evidence is Evidence.DEVICE and not want.stepped)
 
 
 def _timed(stage: Stage, asked: tuple[Wanted, ...], progress: Progress, *, allow_code: bool) -> tuple[ModelRecord, ...]:
