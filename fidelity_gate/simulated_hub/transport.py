@@ -78,7 +78,11 @@ class LoopbackServer(ThreadingHTTPServer):
         if not self._room.acquire(blocking=False):
             self.shutdown_request(request)
             return
-        super().process_request(request, client_address)
+        try:
+            super().process_request(request, client_address)
+        except BaseException:  # no thread could be started
+            self._room.release()
+            raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
         """Answer, and make room for another."""
@@ -178,8 +182,7 @@ class _Handler(BaseHTTPRequestHandler):
             raise Dropped
         if body and self.headers.get("Content-Type") != TYPE:
             raise Refusal(400, f"the body must be {TYPE}")
-        parameters = urllib.parse.parse_qs(query, keep_blank_values=True, max_num_fields=_MOST_PARAMETERS)
-        reply = self.server.interface.answer(Asked(self.command, path, parameters, body))
+        reply = self.server.interface.answer(Asked(self.command, path, _parameters(query), body))
         if struck == "dropped-reply":
             raise Dropped
         return refusal(504, "simulated fault: gateway timeout") if struck == "lost-reply" else reply
@@ -237,3 +240,10 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             with reply.file.open("rb") as file:
                 shutil.copyfileobj(file, self.wfile)
+
+
+def _parameters(query: str) -> dict[str, list[str]]:
+    try:
+        return urllib.parse.parse_qs(query, keep_blank_values=True, max_num_fields=_MOST_PARAMETERS)
+    except ValueError as error:
+        raise Refusal(400, f"more than {_MOST_PARAMETERS} parameters") from error
