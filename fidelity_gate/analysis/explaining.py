@@ -67,7 +67,7 @@ def documented(kind: type) -> tuple[str, str]:
 
 def options_of(rule: LintRule) -> tuple[RuleOption, ...]:
     """Return a rule's thresholds with their defaults, in the order of its fields."""
-    told = _attributes(inspect.getdoc(type(rule)) or "")
+    told = attributes_of(type(rule))
     return tuple(
         RuleOption(name, _default(rule, name), told.get(name, "")) for name in registry.option_types(type(rule))
     )
@@ -78,8 +78,8 @@ def _default(rule: LintRule, name: str) -> object:
     return plain
 
 
-def _attributes(text: str) -> dict[str, str]:
-    """Return what the `Attributes:` of a docstring say, name -> one line."""
-    found = _ATTRIBUTES.search(text)
+def attributes_of(kind: type) -> dict[str, str]:
+    """Return what the `Attributes:` of a class's docstring say, name -> one line."""
+    found = _ATTRIBUTES.search(inspect.getdoc(kind) or "")
     parts = _ATTRIBUTE.split(found.group(1)) if found else []
     return {name: " ".join(said.split()) for name, said in zip(parts[1::2], parts[2::2], strict=True)}

@@ -150,7 +150,12 @@ def _blocks(old: Policy, new: Policy) -> Iterator[Difference]:
         yield from _each((key,), was, now)
     for field in sorted({item.name for item in fields(old)} - _TOLD_APART):
         path = ("inputs", "calibration") if field == "calibration" else (field,)
-        yield from _value(path, _plain(getattr(old, field), old), _plain(getattr(new, field), new))
+        was, now = (_plain(_if_any(getattr(of, field)), of) for of in (old, new))
+        if was is not None and now is not None:
+            yield from _value(path, was, now)
+        elif was is not None or now is not None:
+            shown = _shown(was) if was else "", _shown(now) if now else ""
+            yield Difference(path, Change.ADDED if was is None else Change.REMOVED, *shown)
 
 
 def _settings(key: str, old: Any, new: Any) -> Iterator[Difference]:  # noqa: ANN401  (records)
@@ -230,6 +235,12 @@ def _named(records: Sequence[Any]) -> dict[str, Any]:
     return {record.name: record for record in records}
 
 
+def _if_any(record: Any) -> Any:  # noqa: ANN401  (records)
+    """Return a model or a source of probes, or None where the command line names it."""
+    named = record.path if hasattr(record, "path") else getattr(record, "use", "yes")
+    return record if named else None
+
+
 def _typed(value: Any) -> Any:  # noqa: ANN401  (1, 1.0 and true are equal in Python)
     return (type(value).__name__, value) if isinstance(value, bool | int | float) else value
 
@@ -241,7 +252,7 @@ def _plain(value: Any, policy: Policy) -> Any:  # noqa: ANN401  (records)
         plain = {
             key: _against(one, policy) if key in ("path", "base") else _plain(one, policy)
             for key, one in named.items()
-            if not isinstance(one, Place)
+            if not isinstance(one, Place) and key != "name"
         }
         return plain | dict(plain.pop("options", ()))  # the options of a plug are written beside what it is
     return value
@@ -256,7 +267,7 @@ def _against(path: Any, policy: Policy) -> Any:  # noqa: ANN401  (a path, where 
 def _shown(value: Any) -> str:  # noqa: ANN401
     """Return a value for people, in one line."""
     if isinstance(value, dict):
-        said = [f"{key}={_shown(one)}" for key, one in value.items() if one not in (None, "", (), False)]
+        said = [f"{key}={_shown(one)}" for key, one in value.items() if one not in (None, "", ".", (), False)]
         return printable(" ".join(said), 120)
     if isinstance(value, tuple):
         pairs = [f"{one[0]}={one[1]}" if isinstance(one, tuple) and len(one) == 2 else str(one) for one in value]

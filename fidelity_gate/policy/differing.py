@@ -65,6 +65,7 @@ class Difference:
     def subject(self) -> Path:
         """Return what differs as a whole: a check, a candidate, a target, a block."""
         named = self.path[0] in ("checks", "candidates", "targets", "devices", "energy_models")
+        named = named or self.path[:2] == ("inputs", "calibration")
         return self.path[: 2 if named else 1]
 
 
@@ -82,7 +83,20 @@ def ranked(path: Path, before: float | None, after: float | None, shown: tuple[s
     return Difference(path, Change.TIGHTER if tighter else Change.LOOSER, *shown)
 
 
-def whole(changes: Iterable[Change]) -> Change:
-    """Return what several differences of one subject come to."""
-    found = set(changes)
-    return found.pop() if len(found) == 1 else Change.INCOMPARABLE
+def by_subject(differences: Iterable[Difference]) -> dict[Path, tuple[Change, tuple[Difference, ...]]]:
+    """Return the differences of each check and block, and what they come to together."""
+    found: dict[Path, list[Difference]] = {}
+    for difference in differences:
+        found.setdefault(difference.subject, []).append(difference)
+    return {subject: (_whole(subject, several), tuple(several)) for subject, several in found.items()}
+
+
+def _whole(subject: Path, differences: list[Difference]) -> Change:
+    """Return what several differences of one subject come to; parts that come and go are changes of it."""
+    changes = {_of(one, whole=one.path == subject) for one in differences}
+    return changes.pop() if len(changes) == 1 else Change.INCOMPARABLE
+
+
+def _of(difference: Difference, *, whole: bool) -> Change:
+    came_or_went = difference.change in (Change.ADDED, Change.REMOVED)
+    return Change.INCOMPARABLE if came_or_went and not whole else difference.change

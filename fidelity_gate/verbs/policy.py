@@ -1,28 +1,32 @@
-"""`fidelity-gate policy`: check, show and start policy files; loads neither torch nor a runtime."""
+"""`fidelity-gate policy`: check, show, explain, compare and start policy files; loads neither torch nor a runtime."""
 
 from __future__ import annotations
 
 import click
 
 from fidelity_gate.errors import UsageError
+from fidelity_gate.verbs.policy_diff import diff
+from fidelity_gate.verbs.policy_explain import explain
 from fidelity_gate.verbs.policy_init import init, schema
 from fidelity_gate.verbs.policy_lint import lint
 from fidelity_gate.verbs.policy_show import show
 
-VERBS = (lint, show, init, schema)
+VERBS = (lint, show, explain, diff, init, schema)
 
 EPILOG = """\b
 Examples:
   fidelity-gate policy init
   fidelity-gate policy lint release.gate.yaml
   fidelity-gate policy show release.gate.yaml
+  fidelity-gate policy explain release.gate.yaml carry-fidelity
+  fidelity-gate policy diff old.gate.yaml release.gate.yaml --fail-on looser
 """
 
 
 @click.group(epilog=EPILOG, invoke_without_command=True)
 @click.pass_context
 def policy(context: click.Context) -> None:
-    """Check, show and start policy files."""
+    """Check, show, explain, compare and start policy files."""
     if context.invoked_subcommand is None:
         names = ", ".join(verb.name or "" for verb in VERBS)
         raise UsageError("policy needs a verb of its own", hint=f"{names}; see policy --help")
