@@ -104,6 +104,12 @@ def precision_of(facts: ModelFacts) -> str:
     return f"int{narrowest:g}" if float(narrowest).is_integer() else f"{narrowest:g}-bit"
 
 
+def smallest_side(facts: ModelFacts) -> int | None:
+    """Return the smallest side of the recursive block's matrices; None where no such matrix is known."""
+    sides = [min(one.shape) for one in facts.tensors if one.role is Role.BLOCK and len(one.shape) >= _MATRIX]
+    return min(sides, default=None)
+
+
 def _of_run(record: ModelRecord, run: DeviceRun, policy: str, source: str) -> SavedProfile:
     found = _bound(run, Named(policy, record.name), Origin.RUN, source)
     return replace(_with_facts(found, record.facts), depth=_said(record.depth))
@@ -138,14 +144,13 @@ def _bound(run: DeviceRun, named: Named, origin: Origin, source: str) -> SavedPr
 
 
 def _with_facts(record: SavedProfile, facts: ModelFacts) -> SavedProfile:
-    sides = [min(one.shape) for one in facts.tensors if one.role is Role.BLOCK and len(one.shape) >= _MATRIX]
     return replace(
         record,
         model_digest=facts.digest,
         file_bytes=facts.size_bytes,
         precision=record.precision or precision_of(facts),
         tokens=record.tokens or (facts.geometry.tokens if facts.geometry else None),
-        smallest_side=record.smallest_side or min(sides, default=None),
+        smallest_side=record.smallest_side or smallest_side(facts),
     )
 
 

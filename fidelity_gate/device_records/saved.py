@@ -14,6 +14,7 @@ from fidelity_gate.records import DeviceProfile, Options
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+TOKENS, SMALLEST_SIDE = "tokens", "smallest_side"  # of a published model, among the facts of a machine
 UNSTATED = "unstated"  # what a policy writes for a fact that a published row does not tell
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from fidelity_gate.device_records.saved import UNSTATED, Origin, moment
+from fidelity_gate.device_records.saved import SMALLEST_SIDE, TOKENS, UNSTATED, Origin, moment
 from fidelity_gate.devices.qai_hub_reading import with_steps
 from fidelity_gate.errors import NotMeasured
 from fidelity_gate.records import DeviceJob, DeviceRun
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from fidelity_gate.device_records.saved import SavedProfile
-    from fidelity_gate.records import DeviceProfile, Options, Workload
+    from fidelity_gate.records import DeviceProfile, Options, Scalar, Workload
 
 _SHOWN = 120
 _DIGEST_SHOWN = 12
@@ -65,8 +65,7 @@ class Replay:
             job=self._job(),
             profile=self._profile(),
         )
-        stepped = with_steps(found, self._runs(workload), workload.depth, host)
-        return replace(stepped, told=f"{record.label} ({self._age()}); {stepped.told}")
+        return with_steps(found, self._runs(workload), workload.depth, host)
 
     def _runs(self, workload: Workload) -> int:
         """Return how many runs make one ACT step: as the file itself says, then as the record does, then the policy."""
@@ -82,16 +81,20 @@ class Replay:
     def _machine(self) -> Options:
         record = self.record
         facts = {
-            "processor": record.device,
-            "system": record.os,
+            # What every figure's text begins with, so that none goes without where it comes from.
+            "processor": f"{record.origin.label} ({self._age()}), {record.device}",
+            "system": f"os {record.os}" if record.os else "",
             "runtime": record.runtime,
             "unit": record.compute_unit,
-            "origin": f"{record.label}, {self._age()}",
             "source": record.source,
             "records": f"sha256 {self.digest[:_DIGEST_SHOWN]}",
             "tools": " ".join(f"{name} {version}" for name, version in record.tools),
         }
-        return tuple(sorted((name, printable(text, _SHOWN)) for name, text in facts.items() if text))
+        told: dict[str, Scalar] = {name: printable(text, _SHOWN) for name, text in facts.items() if text}
+        if record.origin is Origin.PUBLISHED:
+            model = {TOKENS: record.tokens, SMALLEST_SIDE: record.smallest_side}
+            told |= {name: value for name, value in model.items() if value is not None}
+        return tuple(sorted(told.items()))
 
     def _age(self) -> str:
         made = moment(self.record.measured)

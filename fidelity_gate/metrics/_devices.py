@@ -40,10 +40,10 @@ def label(run: DeviceRun, record: ModelRecord) -> str:
     job = run.job
     threads = machine.get("threads")
     counted = None if threads is None else f"{threads} thread{'' if threads == 1 else 's'}"
-    widened = "weights widened to float32" if is_widened(record) else None
+    widened = "weights widened to float32" if job is None and is_widened(record) else None
     runtime = f"{job.runtime} on {job.compute_unit}" if job else machine.get("runtime")
     simulated = SIMULATED if job and job.simulated else None
-    where = f"job {job.id} {job.url}".strip() if job else None
+    where = f"job {job.id} {job.url}".strip() if job and job.id else None
     facts = (simulated, machine.get("processor"), counted, runtime, widened, machine.get("system"), where)
     said = ", ".join(str(fact) for fact in facts if fact)
     return f"on {run.plug} ({said})" if said else f"on {run.plug}"

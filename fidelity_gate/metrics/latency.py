@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from fidelity_gate.bounds import mean
 from fidelity_gate.errors import NotMeasured
 from fidelity_gate.metrics._devices import beside, fallback, label, profile_of, refuse_elsewhere, run_on
+from fidelity_gate.metrics._slowdown import slower
 from fidelity_gate.records import Direction, Evidence, Measured, Part
 from fidelity_gate.units import format_against, format_value
 
@@ -68,7 +69,8 @@ class Latency:
         """
         run = run_on(candidate, self.device)
         found = self._seconds(run, candidate)
-        told = [f"{label(run, candidate)}: {self._what(run, candidate)}", run.told]
+        told = [f"{label(run, candidate)}: {self._what(run, candidate)}"]
+        told += [slower(reference, candidate, self.device, self.part, self._seconds), run.told]
         told += [_summary(self._believed(run))] if self.statistic != ESTIMATED else []
         told += [fallback(run), beside(reference, self.device, self.unit, lambda one: self._seconds(one, reference))]
         return Measured((found,), detail="; ".join(part for part in told if part))
