@@ -115,16 +115,24 @@ def past_of(result: CheckResult) -> str:
         return ""
     if compared.old is None:
         return "not compared: the history is too short" if result.outcome is Outcome.PASS else ""
-    old = format_value(compared.old, result.unit)
+    old = _short(compared.old, result.unit)
     if compared.against is Against.BASELINE:
         blocked = ", whose run was blocked" if compared.blocked else ""
         said = [f"baseline {old} of {printable(compared.when[:10])}{blocked}"]
     else:
         said = [f"median of {counted(compared.runs, 'run')} {old}"]
-    said += [compared.bound.text] if compared.bound.text else []
-    said += [f"differences up to {format_value(compared.noise, result.unit)} are noise"] if compared.noise else []
+    bound, unit = result.check.bound, result.unit
+    share = [] if bound.max_regression is None else [format_exact(bound.max_regression, "fraction")]
+    least = share if bound.max_drop is None else [*share, format_exact(bound.max_drop, unit).partition(" (")[0]]
+    said += [f"at most {' and '.join(least)} worse"]
+    said += [f"up to {_short(compared.noise, unit)} is noise"] if compared.noise else []
     said += [compared.standing.value] if compared.standing else []
     return ", ".join(said)
+
+
+def _short(value: float, unit: str) -> str:
+    """Return a figure in one unit of two."""
+    return format_value(value, unit).partition(" (")[0]
 
 
 def counted(count: int, one: str) -> str:

@@ -63,9 +63,12 @@ def load(data: bytes, where: str) -> Baseline:
     Raises:
         Refused: it is cut short, of another kind, or was edited.
     """
-    baseline = record_json.load(data, Baseline, SCHEMA, where=where)
+    hint = f"restore it, or write a new one: {WRITE}"
+    try:
+        baseline = record_json.load(data, Baseline, SCHEMA, where=where)
+    except Refused as error:
+        raise Refused(error.what, where=where, field=error.field, hint=hint) from error
     if not is_whole(baseline, SCHEMA):
-        hint = f"restore it, or write a new one: {WRITE}"
         raise Refused("was edited after it was written, or damaged", where=where, hint=hint)
     return baseline
 

@@ -41,7 +41,8 @@ class CheckResult:
     @property
     def bound(self) -> Bound:
         """Return what the number had to be within: with the ends that follow from the past, where it was compared."""
-        return self.compared.bound if self.compared is not None else self.check.bound
+        compared = self.compared
+        return self.check.bound if compared is None or compared.limit is None else compared.bound
 
 
 @dataclass(frozen=True, slots=True)

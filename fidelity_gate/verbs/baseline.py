@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 LIMIT_BYTES = 128 * 2**20
 EVEN_IF_BLOCKED = "--even-if-blocked"
+REASON_LIMIT = 110  # so that what can be done about it still fits on the line
 
 EPILOG = """\b
 Examples:
@@ -33,7 +34,8 @@ Examples:
   fidelity-gate baseline write measurements.json --policy release.yaml -o baselines/release.json
   fidelity-gate baseline write verdict.json -o baselines/release.json --revision v1.4
 
-Measurements are judged by the policy first: against its baseline where there is one, else only by everything else.
+Measurements are judged by the policy first: against its baseline where there is one, else by everything else. A history
+that is too short for its checks does not keep a baseline from being written.
 """
 
 
@@ -60,8 +62,8 @@ def write(*, source: str, output: str, policy: str | None, revision: str | None,
     named = checked_revision(revision)
     measured, verdict = _judged(source, policy, even_if_blocked=even_if_blocked)
     if not verdict.passed and not even_if_blocked:
-        hint = f"{EVEN_IF_BLOCKED} writes it all the same, and says so inside"
-        raise Refused(f"is of a run that did not pass: {verdict.reason}", where=source, hint=hint)
+        what = f"did not pass: {printable(verdict.reason, REASON_LIMIT)}"
+        raise Refused(what, where=source, hint=f"{EVEN_IF_BLOCKED} writes it all the same")
     made = baseline_file.made(measured, verdict, created=now(), revision=named)
     write_atomically(output, baseline_file.dump(made))
     told = "" if made.passed else ", of a run that was blocked"
@@ -118,6 +120,8 @@ def _of_measurements(
 
     if policy is not None:
         found = prepare_for(policy, measured)
+        if found.history is not None:
+            found = replace(found, history=replace(found.history, warn_while_new=True))
         return measured, judge(found, measured, _past(found, measured))
     if not even_if_blocked:
         hint = f"the policy that they passed, or {EVEN_IF_BLOCKED}"
