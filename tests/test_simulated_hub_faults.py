@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from tests.hubs import client_ini, hub, lead, tiny_inputs, tiny_model, tiny_outp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
+
 
 # ruff: noqa: F811  (fixtures)
 
@@ -381,3 +382,9 @@ def test_a_compiled_model_is_for_another_runtime_or_is_none(client: Any, hub: Si
     hub.faults.add("wrong-runtime:1")
     job = client.submit_compile_job(str(model), device, options="--target_runtime onnx")
     assert job.get_target_model().model_type is qai_hub.SourceModelType.TFLITE
+
+
+def test_the_page_lists_every_fault() -> None:
+    page = (Path(__file__).resolve().parents[1] / "docs" / "simulated-hub.md").read_text()
+    missing = [name for name, kind in KINDS.items() if f"| `{name}` |" not in page or f"| {kind.text} |" not in page]
+    assert missing == []
