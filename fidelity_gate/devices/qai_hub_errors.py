@@ -62,15 +62,21 @@ class Translator:
             return raised
         told = self._told(raised)
         if isinstance(raised, self.client.RateLimitedError):
-            return Throttled(f"{SERVICE} takes no more requests for now ({doing}): {told}", hint="run again later")
+            return _throttled(told, doing)
         if isinstance(raised, self.client.UserError):
             return _of_user(told, doing)
         if isinstance(raised, self.rest.APIException):
             return _of_status(raised, told, doing)
-        if isinstance(raised, self.client.InternalError):
-            hint = "look at its status page, at the proxy's settings, and at api_url; then run again"
-            return Unanswered(f"{SERVICE} did not answer ({doing}): {told}", hint=hint)
-        return Unanswered(f"{SERVICE} did not answer as it should ({doing}): {type(raised).__name__}: {told}")
+        return self._unanswered(raised, told, doing)
+
+    def _unanswered(self, raised: Exception, told: str, doing: str) -> Unanswered:
+        """Return the error for what is no answer of the service."""
+        if isinstance(raised, self.client.requests.exceptions.RequestException):
+            told = type(raised).__name__  # its own words are addresses and objects
+        elif not isinstance(raised, self.client.InternalError):
+            return Unanswered(f"{SERVICE} did not answer as it should ({doing}): {type(raised).__name__}: {told}")
+        hint = "look at its status page, at the proxy's settings, and at api_url; then run again"
+        return Unanswered(f"{SERVICE} did not answer ({doing}): {told}", hint=hint)
 
     def _told(self, raised: Exception) -> str:
         """Return the client's words on one line, without its boxes, and without the token wherever it came from."""
@@ -80,6 +86,10 @@ class Translator:
         text = text.removeprefix("Internal API failure.")
         line = _BOILERPLATE.sub("", _BOX.sub(" ", text).strip())
         return line[:_LINE].rstrip(" .") or "no reason given"
+
+
+def _throttled(told: str, doing: str) -> Throttled:
+    return Throttled(f"{SERVICE} takes no more requests for now ({doing}): {told}", hint="run again later")
 
 
 def _of_user(told: str, doing: str) -> GateError:
@@ -96,7 +106,7 @@ def _of_status(raised: Exception, told: str, doing: str) -> GateError:
     if status == 401:
         return _of_user(_UNAUTHENTICATED, doing)
     if status == 429:
-        return Throttled(f"{SERVICE} takes no more requests for now ({doing}): {told}", hint="run again later")
+        return _throttled(told, doing)
     if status == 404:
         return NotThere(f"{SERVICE}: {told} ({doing})")
     if isinstance(status, int) and 200 <= status < 300:
