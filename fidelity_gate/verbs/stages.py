@@ -53,19 +53,24 @@ def prepare_for(path: str, measured: MeasurementSet) -> Policy:
     Raises:
         PolicyError: the policy is wrong.
     """
-    from fidelity_gate.policy.loading import examine
-    from fidelity_gate.policy.yaml_reader import LIMIT_BYTES
-
-    examined = examine(read_file(path, limit_bytes=LIMIT_BYTES, kind=PolicyError).data, path)
-    if examined.policy is None:
-        raise next(iter(examined.problems), PolicyError("cannot be used", where=path))
-    policy = examined.policy
+    policy = read_policy(path)
     if not policy.reference.path:
         policy = replace(policy, reference=replace(policy.reference, path=measured.reference.facts.path))
     if not policy.candidates:
         found = tuple(ModelSpec(record.name, record.facts.path) for record in measured.candidates)
         policy = replace(policy, candidates=found)
     return policy
+
+
+def read_policy(path: str) -> Policy:
+    """Return the policy in a file, which may leave models and inputs to the command line; raises PolicyError."""
+    from fidelity_gate.policy.loading import examine
+    from fidelity_gate.policy.yaml_reader import LIMIT_BYTES
+
+    examined = examine(read_file(path, limit_bytes=LIMIT_BYTES, kind=PolicyError).data, path)
+    if examined.policy is None:
+        raise next(iter(examined.problems), PolicyError("cannot be used", where=path))
+    return examined.policy
 
 
 def measure(policy: Policy, *, allow_code: bool, keep_going: bool = True) -> MeasurementSet:
