@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from fidelity_gate.records import (
         Artifact,
         Carry,
+        Comparison,
         Depth,
         DeviceInference,
         DeviceRun,
@@ -502,6 +503,16 @@ class Reporter(Protocol):
     suffix: ClassVar[str]  # of the file written when only a folder is given: ".xml"
 
     def render(self, report: Report) -> str:
+        """Return the whole text."""
+
+
+@runtime_checkable
+class ComparisonReporter(Protocol):
+    """reports.comparison: a comparison record -> text. Decides nothing."""
+
+    suffix: ClassVar[str]
+
+    def render(self, comparison: Comparison) -> str:
         """Return the whole text."""
 
 

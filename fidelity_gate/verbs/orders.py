@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from fidelity_gate.protocols import LintReporter, Reporter
-    from fidelity_gate.records import LintReport, MeasurementSet, Policy
+    from fidelity_gate.protocols import ComparisonReporter, LintReporter, Reporter
+    from fidelity_gate.records import Comparison, LintReport, MeasurementSet, Policy
 
 STDOUT = "-"
 DEFAULT = ("terminal",)
@@ -49,7 +49,7 @@ KINDS = {
 class Order:
     """One report, and where it goes: a file, or standard output."""
 
-    reporter: Reporter | LintReporter
+    reporter: Reporter | LintReporter | ComparisonReporter
     destination: str
 
     @property
@@ -89,12 +89,12 @@ def refuse_overwriting(destination: str, keep: tuple[str, ...], *, option: str) 
         return
     if Path(destination).suffix.lower() in NEVER_REPORTS:
         what = f"{destination} has the name of a model, a policy, inputs or a history"
-        raise UsageError(what, field=option, hint="reports end in .xml, .json, .sarif or .txt")
+        raise UsageError(what, field=option, hint="reports end in .html, .xml, .json, .sarif or .txt")
     if any(_same_place(destination, path) for path in keep if path):
         raise UsageError(f"{destination} is read by this command", field=option, hint="name another file")
 
 
-def deliver(orders: tuple[Order, ...], report: Report | LintReport) -> None:
+def deliver(orders: tuple[Order, ...], report: Report | LintReport | Comparison) -> None:
     """Render every report, then write every file, then standard output.
 
     Args:
@@ -137,7 +137,7 @@ class ReportDesk(abc.ABC):
     others: tuple[str, ...] = ()
 
     @abc.abstractmethod
-    def stopped(self, failure: GateError) -> Report | LintReport:
+    def stopped(self, failure: GateError) -> Report | LintReport | Comparison:
         """Return the report of a command that was stopped by this."""
 
     def __enter__(self) -> Self:
@@ -203,12 +203,12 @@ def now() -> str:
     return datetime.now(UTC).replace(microsecond=0).isoformat()
 
 
-def _rendered(reporter: Any, report: Report | LintReport) -> str:  # noqa: ANN401  (of the room that takes this record)
+def _rendered(reporter: Any, report: Report | LintReport | Comparison) -> str:  # noqa: ANN401  (of the room that takes this record)
     text: str = reporter.render(report)
     return text
 
 
-def _try_to_deliver(order: Order, report: Report | LintReport) -> GateError | None:
+def _try_to_deliver(order: Order, report: Report | LintReport | Comparison) -> GateError | None:
     try:
         deliver((order,), report)
     except GateError as refusal:

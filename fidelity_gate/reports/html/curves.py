@@ -34,7 +34,7 @@ NOTES = {
     ),
     "carry_range": "The largest value of the candidate's carry as a multiple: what a fixed-point format has to hold.",
     "step_fidelity": "What one step alone does, from the reference's own carry. Every line is ten times closer.",
-    "carry_norm_ratio": "The norm of the candidate's carry over the reference's: 1 is the same. A cosine cannot see it.",
+    "carry_norm_ratio": "The norm of the candidate's carry over the reference's: 1 is the same; no cosine sees it.",
 }
 ORDER = tuple(TITLES)
 MOST_SETS = 8

@@ -42,6 +42,15 @@ def bar_of(result: CheckResult, margin: str) -> Bar | None:
     return Bar(HALF if inside else HALF - width, width, inside, cut, f"margin {margin}: {where}")
 
 
+def place_of(result: CheckResult) -> float | None:
+    """Return where a margin ends in the picture of a bar; None where nothing was compared."""
+    if result.margin is None or result.observed is None:
+        return None
+    room = _room(result.bound, result.unit, inside=result.margin >= 0)
+    share = max(-1.0, min(1.0, result.margin / room)) if room > 0 else 0.0
+    return HALF + HALF * share
+
+
 def _room(bound: Bound, unit: str, *, inside: bool) -> float:
     """Return which margin fills half of the picture: what there is between the bound and where the scale ends."""
     low, high = bound.minimum, bound.maximum
