@@ -293,15 +293,6 @@ def test_hostile_text_is_escaped(session, measuring) -> None:
     assert "::error" not in result.stdout.str()
 
 
-def test_xdist_workers_come_to_the_same_verdict(session, measuring, pytester) -> None:
-    pytest.importorskip("xdist")
-    (pytester.path / "m.json").write_bytes(measurements_file.dump(data(int4=0.5)))
-    result = session("--fidelity-gate", "--fg-measurements", "m.json", "-n", "2", "-p", "xdist")
-
-    assert result.ret == 1
-    result.assert_outcomes(passed=5, failed=2, warnings=2)
-
-
 IMPORTED = """
 import sys
 before = set(sys.modules)

@@ -8,8 +8,9 @@ once more, passes.
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -191,8 +192,11 @@ class Finishing:
         from fidelity_gate.reports.terminal import Terminal
 
         unicode = (sys.stdout.encoding or "").lower().startswith("utf")
-        texts = self.leaving.shown(report) or [Terminal(color=color, unicode=unicode).render(report)]
-        return "".join([*texts, f"{digest_line(report)}\n"])
+        table = Terminal(color=color, unicode=unicode)
+        if sys.stdout.isatty():
+            table = replace(table, width=max(80, shutil.get_terminal_size().columns))
+        texts = self.leaving.shown(report) or [table.render(report)]
+        return "".join(f"{text.rstrip()}\n" for text in (*texts, digest_line(report)) if text)
 
     def _nothing(self) -> str:
         patterns = " or ".join([POLICY_FILES, *self.config.getini(FILES_INI)])

@@ -122,13 +122,14 @@ def policy_line(policy: Policy) -> str:
 
 
 def digest_line(report: Report) -> str:
-    """Return what was compared, by the beginnings of its digests."""
+    """Return what was compared, by the beginnings of its digests; "" where nothing was."""
     measured = report.measured
     digests = [("policy", report.verdict.policy_digest)]
     if measured is not None:
         digests += [("inputs", measured.provenance.inputs_digest), ("reference", measured.reference.facts.digest)]
         digests += [(record.name, record.facts.digest) for record in measured.candidates]
-    return one_line("sha256: " + ", ".join(f"{name} {digest[:SHOWN_DIGITS]}" for name, digest in digests if digest))
+    told = ", ".join(f"{name} {digest[:SHOWN_DIGITS]}" for name, digest in digests if digest)
+    return one_line(f"sha256: {told}") if told else ""
 
 
 def _digests(report: Report, candidate: str) -> dict[str, str]:
