@@ -6,22 +6,19 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from fidelity_gate.bounds import mean
 from fidelity_gate.energy import ESTIMATED
-from fidelity_gate.records import MeasureStatus, Outcome
+from fidelity_gate.records import Outcome
+from fidelity_gate.reports._rows import COLUMNS, NAME_LIMIT, ORDER, cells, fidelity_curves, floor_line, shown
 from fidelity_gate.text import printable
-from fidelity_gate.units import format_against, format_value
+from fidelity_gate.units import format_value
 from fidelity_gate.wording import (
     blocks,
     detail_of,
     device_of,
-    figure,
     finding_lines,
     findings_count,
     headline,
     past_of,
-    requirement,
-    subject,
     verdict_line,
 )
 
@@ -29,36 +26,15 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from fidelity_gate.records import CheckResult, Measurement, NoiseFloor, Policy, Report
+    from fidelity_gate.records import CheckResult, Measurement, Report
 
-# What a reader must see first.
-ORDER = (
-    Outcome.INTERNAL,
-    Outcome.REFUSED,
-    Outcome.FAIL,
-    Outcome.NOT_MEASURED,
-    Outcome.INCONCLUSIVE,
-    Outcome.WARN,
-    Outcome.WAIVED,
-    Outcome.PASS,
-)
 STYLES = {Outcome.PASS: "green", Outcome.WARN: "yellow", Outcome.WAIVED: "yellow"}  # anything else blocks: red
 VERDICT_WIDTH = max(len(outcome.value) for outcome in ORDER)
 BARS = "▁▂▃▄▅▆▇█"
-CURVE_METRIC = "carry_fidelity"
-COLUMNS = (
-    "check",
-    "candidate",
-    "observed",
-    "required",
-    "margin",
-    "worst",
-)  # worst: row of the probe with the least margin
 NAMES = (0, 1)
 NAME_WIDTH = 24  # a name up to here is not folded to save room, where there is some
 GAP = 3  # columns between two cells
 NARROWEST = 6  # below this much room for a name, everything folds
-NAME_LIMIT = 60
 LINE_LIMIT = 400
 
 
@@ -97,7 +73,7 @@ class Terminal:
         return "".join(f"{line.rstrip()}\n" for line in out.getvalue().splitlines())
 
     def _print(self, console: Console, report: Report) -> None:
-        results = sorted((r for r in report.verdict.results if r.outcome is not Outcome.OFF), key=_rank)
+        results = shown(report)
         for line in _heading(report):
             _line(console, line)
         if results:
@@ -119,7 +95,7 @@ class Terminal:
 
         table = Table(box=box.SIMPLE_HEAD if self.unicode else box.ASCII, pad_edge=False, header_style="")
         table.add_column("verdict", no_wrap=True, min_width=VERDICT_WIDTH)
-        rows = [_cells(result) for result in results]
+        rows = [tuple(map(_stacked, cells(result))) for result in results]
         widths = [max(map(_widest, (name, *(row[index] for row in rows)))) for index, name in enumerate(COLUMNS)]
         figures = sum(width for index, width in enumerate(widths) if index not in NAMES)
         room = (self.width - VERDICT_WIDTH - figures - GAP * (len(COLUMNS) + 1)) // len(NAMES)
@@ -142,8 +118,8 @@ class Terminal:
         measured = report.measured
         if measured is None:
             return []
-        lines = _floor_lines(measured.noise_floor, report.policy)
-        curves = {m.candidate: m for m in reversed(measured.measurements) if _has_fidelity_curve(m)}
+        lines = [floor_line(measured.noise_floor, report.policy)]
+        curves = fidelity_curves(measured)
         if curves:
             lines.append("carry fidelity by step, mean over probes:")
             name_width = max(len(printable(name, NAME_LIMIT)) for name in curves)
@@ -161,12 +137,13 @@ class Terminal:
         return f"{ends[0]} {bars} {ends[1]} (step {first.step} to {last.step})"
 
 
+def _stacked(text: str) -> str:
+    """Return `8 MiB (8.389 MB)` on two lines, so that the table stays narrow."""
+    return text.replace(" (", "\n(").replace(" and ", "\n")
+
+
 def _widest(cell: str) -> int:
     return max(len(line) for line in cell.split("\n"))
-
-
-def _rank(result: CheckResult) -> int:
-    return ORDER.index(result.outcome) if result.outcome in ORDER else 0
 
 
 def _line(console: Console, text: str, style: str = "") -> None:
@@ -197,47 +174,6 @@ def _heading(report: Report) -> list[str]:
     ]
 
 
-def _cells(result: CheckResult) -> tuple[str, ...]:
-    observed = margin = "-"
-    if result.observed is not None:
-        observed = figure(result.observed, result.bound, result.unit, exact=result.compared is None)
-    if result.margin is not None:
-        sign = "-" if result.margin < 0 else "+"
-        margin = sign + format_value(abs(result.margin), result.unit).partition(" (")[0]
-    return (
-        printable(result.check.id, NAME_LIMIT),
-        printable(subject(result.candidate, result.check.target), NAME_LIMIT),
-        _stacked(observed),
-        _stacked(_required(result)),
-        margin,
-        "" if result.worst_probe is None else f"#{result.worst_probe}",
-    )
-
-
-def _required(result: CheckResult) -> str:
-    """Return the requirement; where nothing was measured the unit is not known, but the author's words are."""
-    bound = result.bound
-    if result.observed is None and not result.unit and bound.text:
-        return printable(bound.text, NAME_LIMIT)
-    return requirement(bound, result.unit, beside=result.observed if result.compared else None)
-
-
-def _stacked(text: str) -> str:
-    """Return `8 MiB (8.389 MB)` on two lines, so that the table stays narrow."""
-    return text.replace(" (", "\n(").replace(" and ", "\n")
-
-
-def _floor_lines(floor: NoiseFloor | None, policy: Policy | None) -> list[str]:
-    if floor is None or not floor.values:
-        return ["noise floor: not measured"]
-    limit = policy.noise_floor.limit if policy else floor.limit
-    kept, needed = format_against(mean(floor.values), limit, "")
-    return [
-        f"noise floor: the reference against itself, its carry perturbed by {floor.perturbation:g}: "
-        f"mean fidelity {kept}, worst {format_value(min(floor.values), '')}, limit {needed}"
-    ]
-
-
 def _finding_lines(report: Report) -> list[str]:
     """Return what lint found, candidate by candidate."""
     lines: list[str] = []
@@ -248,14 +184,6 @@ def _finding_lines(report: Report) -> list[str]:
             lines.append(f"{told} ({rules} rules looked, {len(record.linted.skipped)} could not)")
             lines += [f"  {line}" for line in finding_lines(findings)]
     return lines
-
-
-def _has_fidelity_curve(measurement: Measurement) -> bool:
-    return (
-        measurement.metric == CURVE_METRIC
-        and measurement.status is MeasureStatus.MEASURED
-        and len(measurement.curve) > 0
-    )
 
 
 def _bar(value: float, low: float) -> str:
