@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from fidelity_gate import registry
 from fidelity_gate.policy.extending import KEY as EXTENDS
 from fidelity_gate.policy.linting import ROOM
-from fidelity_gate.policy.merging import OWN
+from fidelity_gate.policy.merging import BASE, OWN
 from fidelity_gate.policy.schema import ZOO, PolicyBlock
 from fidelity_gate.policy.targets import SHIPPED
 
@@ -20,7 +20,13 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 Schema = dict[str, Any]
 
 # Blocks that a policy may say a part of, where the rest is said by a policy that it extends.
-_ONE = {"recursion": "RecursionBlock", "reference": "ReferenceBlock", "inputs": "InputsBlock"}
+_ONE = {
+    "baseline": "BaselineBlock",
+    "history": "HistoryBlock",
+    "inputs": "InputsBlock",
+    "recursion": "RecursionBlock",
+    "reference": "ReferenceBlock",
+}
 _NAMED = {
     "candidates": "CandidateBlock",
     "checks": "CheckBlock",
@@ -50,7 +56,7 @@ def _require_when_alone(schema: Schema, definitions: Schema) -> None:
     alone["checks"]["additionalProperties"] |= {"if": measured, "then": {"required": ["aggregate"]}}
     required = schema["required"]
     schema["required"] = [key for key in required if key in OWN]
-    schema["if"] = {"not": {"required": [EXTENDS]}}
+    schema["if"] = {"not": {"anyOf": [{"required": [EXTENDS]}, {"required": [BASE]}]}}
     schema["then"] = {"required": required, "properties": alone}
 
 

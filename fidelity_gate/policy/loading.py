@@ -17,8 +17,10 @@ from fidelity_gate.policy.devices import devices
 from fidelity_gate.policy.differing import Side
 from fidelity_gate.policy.energy import energy_models
 from fidelity_gate.policy.extending import read_chain
+from fidelity_gate.policy.fragments import filled, is_base
 from fidelity_gate.policy.linting import lint_settings
 from fidelity_gate.policy.locking import check_locks, refuse_replaced
+from fidelity_gate.policy.merging import BASE
 from fidelity_gate.policy.naming import Names, Overrides, missing
 from fidelity_gate.policy.problems import Problems
 from fidelity_gate.policy.schema import API_VERSION, PolicyBlock, kind_of
@@ -69,8 +71,15 @@ def load_policy_text(text: str | bytes, name: str, overrides: Overrides | None =
     return _complete(examine(data, name, overrides), name)
 
 
-def examine(data: bytes, name: str, overrides: Overrides | None = None) -> Examined:
+def examine(data: bytes, name: str, overrides: Overrides | None = None, *, as_base: bool = False) -> Examined:
     """Return the policy, or everything that is wrong with it.
+
+    Args:
+        data: the file.
+        name: its path.
+        overrides: paths of the command line.
+        as_base: take a file that is only there to be extended, too, completed by what stands for any policy. Nothing
+            may be judged by what comes out.
 
     Raises:
         UsageError: an override that does not fit the policy.
@@ -80,7 +89,11 @@ def examine(data: bytes, name: str, overrides: Overrides | None = None) -> Exami
     except PolicyError as error:
         return Examined(None, (error,))
     asked = overrides or Overrides()
-    problems = Problems(chain.tree(), name)
+    tree = chain.tree()
+    problems = Problems(filled(tree) if as_base and is_base(tree) else tree, name)
+    if is_base(tree) and not as_base:
+        problems.add((BASE,), "says that this file is only there to be extended", "name a policy that extends it")
+        return Examined(None, problems.in_order())
     side = _side(chain.digest, asked, problems)
     if side is not None:
         cross_check(side.policy, side.checks, problems)
@@ -89,7 +102,8 @@ def examine(data: bytes, name: str, overrides: Overrides | None = None) -> Exami
     if side is None or problems.found:
         return Examined(None, problems.in_order())
     refuse_replaced(chain, asked)
-    return Examined(side.policy, (), advise(side.policy, side.checks, problems), side, chain)
+    advice = () if is_base(tree) else advise(side.policy, side.checks, problems)
+    return Examined(side.policy, (), advice, side, chain)
 
 
 def _base_side(tree: Node, overrides: Overrides, problems: Problems) -> Side | None:

@@ -69,7 +69,7 @@ def check_locks(chain: Chain, final: Side, problems: Problems, resolve: Resolve)
     told: set[Path] = set()
     for level in reversed(range(len(chain.links) - 1)):
         held = [lock for lock in locks if lock.level <= level]
-        base = resolve(_as_meant(chain.tree(level + 1), chain.tree(), held)) if held else None
+        base = resolve(_as_meant(chain.tree(level + 1), problems.tree, held)) if held else None
         if base is None:
             continue
         for lock, difference in _broken(base, final, held):

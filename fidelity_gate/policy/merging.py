@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from fidelity_gate.policy.yaml_reader import Node
 
 # What each file says for itself alone.
-OWN = ("apiVersion", "extends", "name")
+BASE = "base"
+OWN = ("apiVersion", BASE, "extends", "name")
 LOCKED = "locked"
 # A mapping that names another one of these is another thing: nothing of the old one is kept.
 KINDS = ("metric", "use")

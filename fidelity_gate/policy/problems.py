@@ -54,6 +54,7 @@ class Problems:
     tree: Node
     file: str
     found: list[PolicyError] = field(default_factory=list)
+    root: type[BaseModel] = PolicyBlock  # what the file's top level is
 
     def add(self, path: Path, what: str, hint: str = "", *, key: bool = False) -> None:
         """Take a problem of the value at `path`, or of its key."""
@@ -105,9 +106,9 @@ class Problems:
     def _add_details(self, path: Path, details: ErrorDetails) -> None:
         kind = details["type"]
         if kind == "extra_forbidden":
-            self.add(path, f"unknown key '{path[-1]}'", _hint_for_key(path), key=True)
+            self.add(path, f"unknown key '{path[-1]}'", _hint_for_key(path, self.root), key=True)
         elif kind == "missing":
-            self.add(path, "is missing", _description(path))
+            self.add(path, "is missing", _description(path, self.root))
         else:
             what, hint = _told(kind, details)
             self.add(path, what, hint, key="[key]" in details["loc"])
@@ -139,25 +140,25 @@ def near_or_known(name: str, allowed: Iterable[str]) -> str:
     return f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}"
 
 
-def _hint_for_key(path: Path) -> str:
+def _hint_for_key(path: Path, root: type[BaseModel]) -> str:
     name = str(path[-1])
     if len(path) == 1 and name in _NOT_YET:
         return _NOT_YET[name]
-    block = block_at(path[:-1])
+    block = block_at(path[:-1], root)
     if block is None:
         return ""
     return near_or_known(name, [item.alias or key for key, item in block.model_fields.items()])
 
 
-def _description(path: Path) -> str:
-    block = block_at(path[:-1])
+def _description(path: Path, root: type[BaseModel]) -> str:
+    block = block_at(path[:-1], root)
     fields = {item.alias or key: item for key, item in block.model_fields.items()} if block else {}
     return (fields[str(path[-1])].description or "").rstrip(".") if str(path[-1]) in fields else ""
 
 
-def block_at(path: Path) -> type[BaseModel] | None:
+def block_at(path: Path, root: type[BaseModel] = PolicyBlock) -> type[BaseModel] | None:
     """Return the schema's block that stands at `path`."""
-    kind: Any = PolicyBlock
+    kind: Any = root
     for step in path:
         kind = _below(kind, step)
     return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None

@@ -40,6 +40,8 @@ Lockable = Literal[
     "lint",
     "energy_models",
     "devices",
+    "baseline",
+    "history",
 ]
 OPERATOR_PATTERN = r"[A-Za-z][A-Za-z0-9_.-]{0,127}"
 ID_WORDS = "letters, digits, - and _, at most 64, starting with a letter or digit"
@@ -338,6 +340,7 @@ class PolicyBlock(Block):
         alias="apiVersion", description=f"The version of this format: {API_VERSION}."
     )
     name: Id = Field(description="What reports call the policy.")
+    base: bool = Field(default=False, description="It is only there to be extended: nothing is judged by it alone.")
     extends: PathText | list[PathText] | None = Field(
         default=None,
         description="Policies that this one refines: against this file's folder, or fidelity-gate:NAME, which ships.",

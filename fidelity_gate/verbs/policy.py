@@ -1,4 +1,4 @@
-"""`fidelity-gate policy`: check, show, explain, compare and start policy files; loads neither torch nor a runtime."""
+"""`fidelity-gate policy`: check, show, explain, compare, test and start policies; loads neither torch nor a runtime."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from fidelity_gate.verbs.policy_explain import explain
 from fidelity_gate.verbs.policy_init import init, schema
 from fidelity_gate.verbs.policy_lint import lint
 from fidelity_gate.verbs.policy_show import show
+from fidelity_gate.verbs.policy_test import test
 
-VERBS = (lint, show, explain, diff, init, schema)
+VERBS = (lint, show, explain, diff, test, init, schema)
 
 EPILOG = """\b
 Examples:
@@ -20,13 +21,14 @@ Examples:
   fidelity-gate policy show release.gate.yaml
   fidelity-gate policy explain release.gate.yaml carry-fidelity
   fidelity-gate policy diff old.gate.yaml release.gate.yaml --fail-on looser
+  fidelity-gate policy test policies/
 """
 
 
 @click.group(epilog=EPILOG, invoke_without_command=True)
 @click.pass_context
 def policy(context: click.Context) -> None:
-    """Check, show, explain, compare and start policy files."""
+    """Check, show, explain, compare, test and start policy files."""
     if context.invoked_subcommand is None:
         names = ", ".join(verb.name or "" for verb in VERBS)
         raise UsageError("policy needs a verb of its own", hint=f"{names}; see policy --help")

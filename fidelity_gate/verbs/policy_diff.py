@@ -51,7 +51,7 @@ def diff(*, before: str, after: str, fail_on: str | None, as_json: bool) -> int:
     from fidelity_gate.policy.comparing import differences
     from fidelity_gate.policy.differing import WEAKENING, by_subject
 
-    old, new = sound(before)[0], sound(after)[0]
+    old, new = (sound(path, as_base=True)[0] for path in (before, after))
     found = differences(old, new)
     subjects = by_subject(found)
     write_stdout(_as_json(old, new, subjects) if as_json else _as_table(old, new, subjects))

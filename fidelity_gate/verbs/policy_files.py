@@ -40,8 +40,8 @@ def expectations_in(path: str) -> Iterator[str]:
     yield from map(str, found)
 
 
-def examined(path: str) -> Examined:
-    """Return what became of a policy file; a file that cannot be read is among its problems."""
+def examined(path: str, *, as_base: bool = False) -> Examined:
+    """Return what became of a policy file, or of a base by itself; what cannot be read is among its problems."""
     from fidelity_gate.files import read_file
     from fidelity_gate.policy.loading import Examined, examine
     from fidelity_gate.policy.yaml_reader import LIMIT_BYTES
@@ -50,12 +50,12 @@ def examined(path: str) -> Examined:
         data = read_file(path, limit_bytes=LIMIT_BYTES, kind=PolicyError).data
     except GateError as error:
         return Examined(None, (error,))
-    return examine(data, path)
+    return examine(data, path, as_base=as_base)
 
 
-def sound(path: str) -> tuple[Side, Chain]:
+def sound(path: str, *, as_base: bool = False) -> tuple[Side, Chain]:
     """Return a policy, resolved, and its files; raises the first problem of one that is wrong."""
-    found = examined(path)
+    found = examined(path, as_base=as_base)
     for error in found.problems:
         raise error
     if found.side is None or found.chain is None:  # cannot be: no policy without a problem

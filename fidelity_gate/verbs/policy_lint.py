@@ -36,7 +36,7 @@ def lint(*, paths: tuple[str, ...], strict: bool) -> int:
     files = [file for path in paths for file in policies_in(path)]
     errors = warnings = 0
     for file in files:
-        found = examined(file)
+        found = examined(file, as_base=True)
         errors, warnings = errors + len(found.problems), warnings + len(found.advice)
         for line in _findings(found):
             write_stdout(f"{line}\n")
