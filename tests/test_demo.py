@@ -22,6 +22,10 @@ def test_the_demo_blocks_naive_int4_and_nothing_else(tmp_path, capsys):
     assert answer(["demo", "--output", str(folder)]) == 0
     told = capsys.readouterr().out
     assert "Naive INT4 is blocked, INT8 and calibrated INT4 may ship." in told
+    assert f"to forward: {folder}/report.html" in told
+    page = (folder / "report.html").read_text()
+    assert "17 of 21 required checks are met" in page
+    assert page.count('<figure class="puzzle') >= 6
     verdict = json.loads((folder / "verdict.json").read_text())
     assert verdict["verdict"]["exit_code"] == 1
     suites = JUnitXml.fromfile(str(folder / "junit.xml"))

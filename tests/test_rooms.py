@@ -27,6 +27,7 @@ ROOMS = (
     "models",
     "models.families",
     "reports",
+    "reports.comparison",
     "reports.lint",
 )
 METHODS = {
@@ -37,6 +38,7 @@ METHODS = {
     "models": ("recognises", "open"),
     "models.families": ("derive", "tensors", "geometry", "declared_depth", "architecture", "build"),
     "reports": ("render",),
+    "reports.comparison": ("render",),
     "reports.lint": ("render",),
 }
 

@@ -26,6 +26,8 @@ Examples:
 Exit codes: 0 when naive INT4 was blocked and the others passed, 1 when anything else happened.
 """
 POLICY = "demo.yaml"
+PAGE = "report.html"
+REPORTS = (("junit", "junit.xml"), ("json", "verdict.json"), ("html", PAGE))
 BLOCKED = frozenset({"int4-naive"})
 
 
@@ -40,7 +42,7 @@ def demo(*, output: str) -> int:
     for spec in policy.candidates:
         write_stdout(f"   {_compress(policy, spec.name, spec.path)}\n")
     write_stdout(f"2. Stepping all of them beside the reference: {policy.recursion}\n\n")
-    orders = parse_orders(("terminal", f"junit:{folder / 'junit.xml'}", f"json:{folder / 'verdict.json'}"))
+    orders = parse_orders(("terminal", *(f"{kind}:{folder / name}" for kind, name in REPORTS)))
     measurements = str(folder / "measurements.json")
     with Desk(orders, others=(measurements,)) as desk:
         desk.policy = policy
@@ -91,6 +93,7 @@ def _told(folder: Path, blocked: frozenset[str]) -> str:
         return f"\nThis is not what the demo should show: blocked are {names}. Please report it with {folder}/.\n"
     return f"""
 Naive INT4 is blocked, INT8 and calibrated INT4 may ship. All of it is in {folder}/.
+The same as a page to read and to forward: {folder}/{PAGE}
 
 What next?
   fidelity-gate run {folder}/{POLICY} --keep-going           the same gate again, by hand

@@ -21,7 +21,11 @@ The policy must ask for the same run: the same candidates, depth, seed, threads,
 @click.argument("measurements")
 @click.option("--policy", required=True, metavar="POLICY", help="The policy to judge by.")
 @click.option(
-    "--report", "reports", multiple=True, metavar="TYPE[:DEST]", help="terminal, junit, json or sarif; repeatable."
+    "--report",
+    "reports",
+    multiple=True,
+    metavar="TYPE[:DEST]",
+    help="terminal, html, junit, json or sarif; repeatable.",
 )
 def judge(*, measurements: str, policy: str, reports: tuple[str, ...]) -> int:
     """Judge the file MEASUREMENTS against a policy, in well under a second."""

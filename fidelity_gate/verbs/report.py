@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 EPILOG = """\b
 Examples:
   fidelity-gate report verdict.json --report junit:gate.xml
+  fidelity-gate report verdict.json --report html:report.html
   fidelity-gate report verdict.json --report terminal
 
 The exit code is the saved verdict's.
@@ -27,7 +28,11 @@ The exit code is the saved verdict's.
 @click.command(epilog=EPILOG)
 @click.argument("verdict")
 @click.option(
-    "--report", "reports", multiple=True, metavar="TYPE[:DEST]", help="terminal, junit, json or sarif; repeatable."
+    "--report",
+    "reports",
+    multiple=True,
+    metavar="TYPE[:DEST]",
+    help="terminal, html, junit, json or sarif; repeatable.",
 )
 def report(*, verdict: str, reports: tuple[str, ...]) -> int:
     """Render the file VERDICT (written by `--report json`) again."""

@@ -29,7 +29,11 @@ Exit codes: 0 may ship, 1 a check failed, 2 refused, 3 could not decide, 4 a bug
 @click.option("--candidate", "candidates", multiple=True, metavar="NAME=PATH", help="A candidate's file; repeatable.")
 @click.option("--inputs", metavar="PATH", help="The file of probes, instead of the policy's.")
 @click.option(
-    "--report", "reports", multiple=True, metavar="TYPE[:DEST]", help="terminal, junit, json or sarif; repeatable."
+    "--report",
+    "reports",
+    multiple=True,
+    metavar="TYPE[:DEST]",
+    help="terminal, html, junit, json or sarif; repeatable.",
 )
 @click.option("--measurements", metavar="FILE", help="Save what was measured, for `fidelity-gate judge`.")
 @click.option("--history", metavar="FILE", help="Compare with, and add to, this file of runs, instead of the policy's.")
