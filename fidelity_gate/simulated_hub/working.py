@@ -129,7 +129,7 @@ class Workshop:
     def _infer(self, job: JobRecord) -> Outcome:
         anatomy = self.anatomy(job.order.model)
         outputs, log = "", []
-        if job.order.dataset is not None:
+        if job.order.dataset is not None and "no-outputs" not in job.faults:
             faults: list[Json] = [*sorted(job.faults)]
             made = self._child("infer", job, {"faults": faults})
             outputs = self._keep_dataset(f"{job.name} outputs", made)
