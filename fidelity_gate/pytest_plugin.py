@@ -77,7 +77,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker; where the gate was asked for, begin."""
     config.addinivalue_line("markers", MARKER_TEXT)
-    if config.getoption(OPTION) and not is_worker(config):
+    if is_worker(config):
+        return
+    if any(config.getoption(name) for name in (OPTION, *NOT_IN_INI)):
+        from fidelity_gate.pytest_parts.asking import refuse_loosening
+
+        refuse_loosening(config)
+    if config.getoption(OPTION):
         from fidelity_gate.pytest_parts.finishing import begin
 
         begin(config)

@@ -161,7 +161,7 @@ def refuse_loosening(config: pytest.Config) -> None:
     words = [str(word).partition("=")[0] for word in config.getini("addopts")]
     forbidden = (*NOT_IN_INI, "--collect-only", "--co") if config.getoption(OPTION) else NOT_IN_INI
     for word in words:
-        if word in forbidden:
+        if word in forbidden or word.startswith("@"):  # a file of arguments could hold any of them
             file = config.inipath.name if config.inipath else "the ini file"
             raise pytest.UsageError(f"{file}: addopts: {word} may only be given on the command line")
 

@@ -71,9 +71,9 @@ def _collected(config: pytest.Config) -> list[GateFile]:
 def _keep_verdict(gate: GateFile, items: list[pytest.Item]) -> None:
     if gate.verdict is None:
         return
-    kept = [check for check in gate.checks if check in items]
-    gate.verdict.left_out = tuple(check.name for check in gate.checks if check not in kept)
     if gate.verdict in items:
         items.remove(gate.verdict)
-    last = max((items.index(check) for check in kept), default=len(items) - 1)
+    places = {item: place for place, item in enumerate(items)}
+    gate.verdict.left_out = tuple(check.name for check in gate.checks if check not in places)
+    last = max((places[check] for check in gate.checks if check in places), default=len(items) - 1)
     items.insert(last + 1, gate.verdict)

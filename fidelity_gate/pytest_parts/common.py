@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,6 +46,9 @@ def is_worker(config: pytest.Config) -> bool:
 def meeting_of(config: pytest.Config) -> Meeting:
     """Return where the processes of this session meet; nothing is made before something is measured."""
     if _MEETING not in config.stash:
+        import secrets
+        import tempfile
+
         told = getattr(config, "workerinput", {}).get(_WORKER_KEY)
         token = told["token"] if told else secrets.token_hex(16)
         folder = told["folder"] if told else str(Path(tempfile.gettempdir()) / f"fidelity-gate-{token}")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fidelity_gate.errors import GateError, NotMeasured, Refused
-from fidelity_gate.pytest_parts.asking import Gated, refuse_loosening, report_texts
+from fidelity_gate.pytest_parts.asking import Gated, report_texts
 from fidelity_gate.pytest_parts.common import FILES_INI, OPTION, POLICY_FILES, VERDICT
 from fidelity_gate.pytest_parts.judging import judging_of
 from fidelity_gate.pytest_parts.leaving import OPTION as REPORT_OPTION
@@ -111,8 +111,8 @@ class Finishing:
     # ------------------------------------------------------------ what they do
 
     def _conclude(self) -> None:
-        if not self.gates:
-            with contextlib.suppress(GateError):
+        if not self.gates:  # with pytest-xdist the workers know; what cannot be read is no policy, and blocks
+            with contextlib.suppress(GateError, KeyError, TypeError):
                 told = [Gated.of(plain) for left in judging_of(self.config).shelf.left() for plain in left]
                 self.expect(told)
         for gated in self.gates.values():
@@ -128,14 +128,15 @@ class Finishing:
 
     def _settled(self, gated: Gated) -> Report:
         """Return what became of a policy: what was judged where that blocks, or else what is missing."""
+        from fidelity_gate.verbs.failures import as_gate_error
         from fidelity_gate.verbs.orders import failed_report
 
         judging, policy = judging_of(self.config), None
         try:
             policy = judging.policy(gated.source)
             report = judging.settled(gated.source)
-        except GateError as error:
-            return failed_report(error, policy)
+        except Exception as error:  # noqa: BLE001  (whatever it is must block, and be shown)
+            return failed_report(as_gate_error(error), policy)
         missing = self._missing(gated)
         if report is None:
             return failed_report(missing or NotMeasured("nothing was measured in this session"), policy)
@@ -210,9 +211,8 @@ def begin(config: pytest.Config) -> None:
     """Begin a session that was asked to gate, in the process that began it.
 
     Raises:
-        pytest.UsageError: an option that contradicts another one, or what only the command line may say.
+        pytest.UsageError: a report that cannot be left, or a session without this part.
     """
-    refuse_loosening(config)
     read = [config.getoption(name) or "" for name in ("--fg-reference", "--fg-inputs", "--fg-measurements")]
     given = [text.partition("=")[2] for text in config.getoption("--fg-candidate")]
     try:

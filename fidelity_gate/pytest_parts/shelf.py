@@ -67,7 +67,7 @@ class Shelf:
             entry = self._entry(name)
             if entry is None:
                 return self._measured(name, key, measure)
-            if entry["key"] != key:
+            if entry.get("key") != key:
                 what = "the policy, a model or the inputs changed after they were measured in this session"
                 raise Refused(what, hint="run pytest again")
             return self._taken(name, entry)
@@ -87,7 +87,7 @@ class Shelf:
     def left(self) -> list[Any]:
         """Return what processes have left, by name."""
         files = sorted(self.meeting.folder.glob("*.told"))
-        return [self._read(path)["told"] for path in files]
+        return [self._read(path).get("told") for path in files]
 
     def _folder(self) -> Path:
         """Return the folder, made by whoever needs it first and believed only where nobody else can write."""
@@ -125,9 +125,9 @@ class Shelf:
     def _taken(self, name: str, entry: dict[str, Any]) -> MeasurementSet:
         from fidelity_gate import measurements_file
 
-        if entry["state"] == STOPPED:
+        if entry.get("state") == STOPPED:
             raise _error_of(entry.get("error"))
-        if entry["state"] != MEASURED:
+        if entry.get("state") != MEASURED:
             raise WorkerDied("the process that measured ended before it was done", hint="its own output may say why")
         file = read_file(self._data(name), limit_bytes=measurements_file.LIMIT_BYTES)
         if file.digest != entry.get("digest"):
