@@ -2,8 +2,9 @@
 
     python -m ci.mutate_judge [--only judge.py] [--list]
 
-Each mutant is one changed node of the syntax tree of bounds.py, matching.py or judge.py. It lives in a forked child
-that runs tests/test_judge.py until the first failure; one that no test notices is a survivor, and the exit code is 1.
+Each mutant is one changed node of the syntax tree of bounds.py, comparable.py, matching.py, regressions.py or judge.py.
+It lives in a forked child that runs the judge's tests until the first failure; one that no test notices is a survivor,
+and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).resolve().parents[1]
-MODULES = ("bounds", "matching", "judge")
-TESTS = ROOT / "tests" / "test_judge.py"
+MODULES = ("bounds", "comparable", "matching", "regressions", "judge")  # what others import comes first
+TESTS = tuple(ROOT / "tests" / f"test_{name}.py" for name in ("baseline_judging", "history_judging", "judge"))
 SECONDS = 300  # a mutant that runs longer hangs, and counts as noticed
 
 # Mutants that change nothing anybody could see: (source line, change) -> the reason.
@@ -151,7 +152,7 @@ def _run(trees: dict[str, ast.Module], mutant: Mutant | None) -> int:
         _install(trees, mutant)
     except Exception:  # noqa: BLE001  (a mutant that cannot even be imported is noticed)
         return 1
-    return int(pytest.main([str(TESTS), "-x", "-q", "--assert=plain", "-p", "no:xdist"]))
+    return int(pytest.main([*map(str, TESTS), "-x", "-q", "--assert=plain", "-p", "no:xdist"]))
 
 
 def _install(trees: dict[str, ast.Module], mutant: Mutant | None) -> None:

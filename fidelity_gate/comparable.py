@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from fidelity_gate.records import DeviceRun, PastPlace
+from fidelity_gate.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
         Provenance,
     )
 
+LONGEST = 24  # characters of a digest that are told
 DEVICE = "device"  # the option of metrics that are measured on one
 
 
@@ -70,7 +72,7 @@ def difference(subject: Subject, baseline: Baseline, model: PastModel) -> str:
 def _differences(subject: Subject, baseline: Baseline, model: PastModel) -> Iterator[str]:
     for what, then, now in _identity(subject, baseline, model):
         if then != now:
-            yield f"is of another {what}: {_short(then)}, and this run has {_short(now)}"
+            yield f"is of another {what}: {printable(then, LONGEST)}, and this run has {printable(now, LONGEST)}"
     if subject.place is not None:
         there = next((one for one in model.places if one.device == subject.place.device), None)
         if there is None:
@@ -96,8 +98,3 @@ def _other_place(then: PastPlace, now: PastPlace) -> str:
     old, new = ({**dict(one.where), "kind of device": one.use} for one in (then, now))
     name = next(name for name in sorted({**old, **new}) if old.get(name) != new.get(name))
     return f"{name} {old.get(name)}, and this run has {new.get(name)}"
-
-
-def _short(text: str) -> str:
-    """Return a digest short enough for one line; everything else is."""
-    return f"{text[:12]}..." if len(text) > 40 else text
