@@ -63,14 +63,10 @@ def append(path: str, runs: Sequence[PastRun]) -> int:
     """
     with _locked(path):
         known, _ = read(path)
-        added = [run for run in runs if not _is_known(run, known)]
+        added = list(_once([*known, *runs]))[len(known) :]
         if added:
             _write(path, b"".join(record_json.dump(sealed(run, SCHEMA), SCHEMA) for run in added))
     return len(added)
-
-
-def _is_known(run: PastRun, known: tuple[PastRun, ...]) -> bool:
-    return len(list(_once([*known, run]))) == len(known)
 
 
 def _once(runs: Sequence[PastRun]) -> Iterator[PastRun]:
@@ -117,6 +113,9 @@ def _locked(path: str) -> Iterator[None]:
     """Hold the lock beside a file; whoever has it in the same process may take it again."""
     from filelock import FileLock, Timeout
 
+    folder = Path(path).parent
+    if not folder.is_dir():  # the lock would make it
+        raise ReportNotWritten("its folder does not exist", where=path, hint=f"create {folder}")
     try:
         with FileLock(f"{path}.lock", timeout=LOCK_SECONDS, is_singleton=True):
             yield
