@@ -166,6 +166,9 @@ def test_reports_of_the_command_line_are_left(session, measuring, pytester) -> N
 def test_a_report_without_a_place_is_shown_at_the_end(session, measuring) -> None:
     result = session("--fidelity-gate", "--fg-report", "terminal,width=100,unicode=false")
     result.stdout.fnmatch_lines(["*= fidelity-gate: release.gate.yaml =*", "|pass *", "PASSED: all 4 required checks*"])
+    result.stdout.no_fnmatch_line("*───*")
+    beneath = session("--fidelity-gate", "--fg-report", "github")
+    beneath.stdout.fnmatch_lines(["PASSED: all 4 required checks*", "::warning file=release.gate.yaml,line=12*"])
 
 
 @pytest.mark.parametrize(

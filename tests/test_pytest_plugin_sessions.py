@@ -309,7 +309,7 @@ def test_a_repository_that_turns_warnings_into_errors_fails_for_warned_checks_al
 
     monkeypatch.setattr(gate, "measure", measure)
     pytester.makeini(
-        "[pytest]\nstrict_markers = true\nfilterwarnings =\n    error\n"
+        "[pytest]\naddopts = --strict-markers\nfilterwarnings =\n    error\n"
         "    default::fidelity_gate.pytest_plugin.FidelityGateWarning"
     )
     own = () if INSTALLED else ("-p", PLUGIN)

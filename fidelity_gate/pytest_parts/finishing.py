@@ -196,7 +196,8 @@ class Finishing:
         table = Terminal(color=color, unicode=unicode)
         if sys.stdout.isatty():
             table = replace(table, width=max(80, shutil.get_terminal_size().columns))
-        texts = self.leaving.shown(report) or [table.render(report)]
+        own = any(isinstance(order.reporter, Terminal) for order in self.leaving.orders if not order.to_file)
+        texts = [*([] if own else [table.render(report)]), *self.leaving.shown(report)]
         return "".join(f"{text.rstrip()}\n" for text in (*texts, digest_line(report)) if text)
 
     def _nothing(self) -> str:
