@@ -150,6 +150,7 @@ def test_what_is_waited_for_is_told(shared):
     _, found, said = shared
     assert said[0] == "uploading the step graph"
     assert any(one.startswith(f"profile job {found.job.id}: ") for one in said)
+    assert len(said) == len(set(said))
 
 
 def test_what_the_host_adds_is_of_every_run_and_is_told():
@@ -197,26 +198,26 @@ def test_a_job_that_nobody_knows_is_told_at_once(hub, client_ini):  # noqa: F811
         resume("jnothing", timeout=60)
 
 
-def test_other_runs_other_inputs_and_another_model_are_other_questions(hub, client_ini):  # noqa: F811
-    first = ran(phone(runs=5)).run.job
+def test_other_runs_other_inputs_and_another_model_are_other_questions(shared):
+    before = submissions(shared[0])
     fed = replace(graph(), feeds={**graph().feeds, "inputs": np.ones((1, 7), np.int32)})
-    jobs = [first, ran(phone(runs=6)).run.job, ran(phone(runs=5), workload(fed)).run.job]
+    jobs = [shared[1].job, ran(phone(runs=6)).run.job, ran(work=workload(fed)).run.job]
     assert len({job.id for job in jobs}) == 3
-    assert submissions(hub) == 1 + 3  # compiled once
+    assert submissions(shared[0]) == before + 2  # compiled already
     assert ran(phone(runs=5), workload(graph("another"))).run.job.model_digest == graph("another").digest
-    assert submissions(hub) == 1 + 3 + 2
+    assert submissions(shared[0]) == before + 2 + 2
 
 
-def test_a_finished_job_that_is_too_old_does_not_answer(hub, client_ini, monkeypatch):  # noqa: F811
-    first = ran(phone(runs=5)).run.job
+def test_a_finished_job_that_is_too_old_does_not_answer(shared, monkeypatch):
+    first = shared[1].job
     now = time.time()
     monkeypatch.setattr("fidelity_gate.devices.qai_hub_jobs.time.time", lambda: now + 2 * 86_400)
-    second = ran(phone(runs=5)).run.job
+    second = ran().run.job
     assert second.id != first.id
-    assert ran(phone(runs=5, max_age=3.0)).run.job.id == second.id  # of several, the latest
+    assert ran(phone(max_age=3.0)).run.job.id == second.id  # of several, the latest
 
 
-def test_outputs_come_back_for_every_entry_by_the_names_of_the_graph_and_are_those_of_this_machine(hub, client_ini):  # noqa: F811
+def test_outputs_come_back_for_every_entry_by_the_names_of_the_graph_and_are_those_of_this_machine(shared):
     import onnxruntime
 
     draws = np.random.default_rng(3)
@@ -234,10 +235,6 @@ def test_outputs_come_back_for_every_entry_by_the_names_of_the_graph_and_are_tho
             np.testing.assert_allclose(told.outputs[name][entry], array, atol=1e-5)
     assert told.run.job.model_digest == graph().digest
     assert told.run.run_seconds
-
-
-def test_outputs_that_a_job_does_not_have_are_named(hub, client_ini):  # noqa: F811
-    feeds = {name: [array] for name, array in graph().feeds.items()}
     with pytest.raises(NotMeasured, match="gave back no halt"):
         phone(runs=5).infer(workload(), feeds, ("z_out", "halt"))
 
@@ -404,8 +401,8 @@ def test_a_name_is_no_evidence_a_foreign_file_under_it_is_not_used(hub, client_i
     assert compiled.order.model.id != foreign.model_id
 
 
-def test_a_foreign_job_under_our_name_is_not_used(hub, client_ini):  # noqa: F811
-    ours = ran(phone(runs=5)).run.job
+def test_a_foreign_job_under_our_name_is_not_used(shared):
+    hub, ours = shared[0], ran().run.job  # noqa: F811
     name = next(one.name for one in hub.jobs if one.id == ours.id)
     connected = qai_hub_client.connect(30)
     job = connected.client.get_job(ours.id)
@@ -415,21 +412,24 @@ def test_a_foreign_job_under_our_name_is_not_used(hub, client_ini):  # noqa: F81
         target, device=device, inputs=job.inputs, name=name, options=job.options, retry=False
     )
     before = submissions(hub)
-    assert ran(phone(runs=5)).run.job.id == ours.id != foreign.job_id
+    assert ran().run.job.id == ours.id != foreign.job_id
     assert submissions(hub) == before
 
 
-def test_the_last_look_is_taken_when_time_is_up_and_silence_is_borne_for_a_while(hub, client_ini, monkeypatch):  # noqa: F811
+def test_silence_while_a_job_is_waited_for_is_borne_for_a_while_and_not_for_ever(shared, monkeypatch):
     from fidelity_gate.simulated_hub import Fault
 
-    found = ran(phone(runs=5)).run.job
+    hub, found = shared[0], shared[1].job  # noqa: F811
     hub.faults.add(Fault("unavailable", times=3, on="GET jobs/"))
     connected = qai_hub_client.connect(20)
     assert qai_hub_waiting.finished(connected, found.id, "profile").inference_job.inference_job_id == found.id
     hub.faults.add(Fault("unavailable", on="GET jobs/"))
     monkeypatch.setattr(qai_hub_waiting, "PATIENCE", 0.2)
-    with pytest.raises(NotMeasured, match=f"fidelity-gate devices resume {found.id}"):
-        qai_hub_waiting.finished(connected, found.id, "profile")
+    try:
+        with pytest.raises(NotMeasured, match=f"fidelity-gate devices resume {found.id}"):
+            qai_hub_waiting.finished(connected, found.id, "profile")
+    finally:
+        hub.faults.clear()
 
 
 def test_64_bit_integers_are_narrowed_where_the_compiler_is_told_to_and_never_silently():

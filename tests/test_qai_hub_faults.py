@@ -64,7 +64,7 @@ RUNNING = {
     "no-profile": "the job gave no profile",
     "zero-time": "a run of 0 us, so it was not measured",
 }
-LEAVING = ("wrong-device", "wrong-os", "wrong-model", "wrong-options")  # of the job that runs the model too
+LEAVING = ("wrong-device", "wrong-model")  # of the job that runs the model too
 
 
 @pytest.fixture(autouse=True)

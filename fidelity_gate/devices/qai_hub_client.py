@@ -76,6 +76,7 @@ class Hub:
     simulated: bool
     tell: Callable[[str], None] | None = None
     _modules: Mapping[str, ModuleType] = field(default_factory=dict, repr=False)
+    _said: list[str] = field(default_factory=list)  # what was said last
 
     @property
     def project(self) -> str | None:
@@ -92,8 +93,9 @@ class Hub:
         return self._modules[name]
 
     def say(self, what: str) -> None:
-        """Say what is being waited for."""
-        if self.tell is not None:
+        """Say what is being waited for, where it is another thing than before."""
+        if self.tell is not None and self._said[-1:] != [what]:
+            self._said[:] = [what]
             self.tell(what)
 
     def once(self, doing: str, call: Callable[[], Answer]) -> Answer:
