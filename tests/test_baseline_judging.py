@@ -34,7 +34,7 @@ from fidelity_gate.records import (
     Severity,
     Target,
 )
-from fidelity_gate.regressions import MEND
+from fidelity_gate.regressions import MEND, Held, hold
 from fidelity_gate.units import format_together
 from fidelity_gate.wording import headline, past_of, requirement
 
@@ -157,6 +157,11 @@ def test_a_check_that_is_not_relative_does_not_look_at_the_baseline() -> None:
 
     assert (result.outcome, result.compared) == (Outcome.PASS, None)
     assert result.bound == FIDELITY.bound
+
+
+def test_where_nothing_is_in_the_way_there_is_no_reason() -> None:
+    assert hold(FIDELITY, measurement(), policy(), OLD, None) == Held(FIDELITY.bound)
+    assert Held(FIDELITY.bound).reason == ""
 
 
 # ---------------------------------------------------------------- what is refused
