@@ -27,7 +27,8 @@ def printable(text: str, limit: int = 200) -> str:
         A string without line breaks, of at most `limit` characters.
     """
     cut = text[: limit + 1]
-    safe = "".join(_visible(character) for character in cut)
+    plain = cut.isascii() and cut.isprintable()  # nearly every text: nothing in it has to be looked at one by one
+    safe = cut if plain else "".join(_visible(character) for character in cut)
     safe = _DOUBLED.sub(": ", safe.replace("##[", "# #["))
     if len(safe) <= limit and len(text) <= limit:
         return safe

@@ -161,6 +161,8 @@ def _facts(run: DeviceRun) -> tuple[tuple[str, str], ...]:
     found: list[tuple[str, str]] = []
     if run.told:
         found.append(("how puzzles follow", run.told))
+    if run.busy is not None:
+        found.append(("had a processor", f"{format_value(run.busy, 'fraction')} of the time"))
     if run.memory is not None:
         found.append(("peak memory", format_value(run.memory.peak_bytes, "bytes")))
     if run.memory is None and run.memory_gap:
@@ -183,5 +185,8 @@ def _profile_facts(profile: DeviceProfile | None) -> tuple[tuple[str, str], ...]
     found = [(name, format_value(value, "seconds")) for name, value in seconds if value is not None]
     sizes = (("compiled file", profile.compiled_bytes), ("process peak", profile.process_peak_bytes))
     found += [(name, format_value(value, "bytes")) for name, value in sizes if value is not None]
+    if profile.inference_peak_bytes is not None:
+        ends = " to ".join(format_value(size, "bytes") for size in profile.inference_peak_bytes)
+        found.append(("peak at inference", ends))
     layers = [f"{share.unit}: {count_of(share.layers, 'layer')}" for share in profile.shares]
     return (("layers by unit", ", ".join(layers)), *found) if layers else tuple(found)

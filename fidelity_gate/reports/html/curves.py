@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from fidelity_gate.records import Aggregate, Direction
 from fidelity_gate.reports.html.figures import notable, told
-from fidelity_gate.reports.html.scales import even_scale, nines, nines_scale
+from fidelity_gate.reports.html.scales import Shape, even_scale, nines, nines_scale
 from fidelity_gate.units import format_exact
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Line:
     """One line of a panel, and what is said at its end."""
 
     kind: str  # "mean", "tail", "worst", "floor"
-    points: str
+    points: Shape
     end: float  # y
     label: str
     label_at: float  # y
@@ -81,7 +81,7 @@ class Panel:
     described: str
     lines: tuple[Line, ...]
     dots: tuple[tuple[float, float, str], ...]  # x, y, kind: where there is one step only
-    band: str
+    band: Shape
     bounds: tuple[Rule, ...]
     rows: tuple[Row, ...]
 
@@ -118,12 +118,14 @@ def curve_sets(index: Index, names: tuple[str, ...]) -> tuple[CurveSet, ...]:
     return tuple(_set(index, metric, options, groups[place, metric, options]) for place, metric, options in chosen)
 
 
-def sparkline(points: Iterable[CurvePoint], scale: Scale) -> str:
+def sparkline(points: Iterable[CurvePoint], scale: Scale) -> Shape:
     """Return the mean over the steps as the points of a line in a box of 100 by 24."""
     found = _thinned(tuple(points))
     across = max(1, len(found) - 1)
-    return " ".join(
-        f"{2 + 96 * place / across:.1f},{22 - 20 * scale.at(point.mean):.1f}" for place, point in enumerate(found)
+    return Shape(
+        " ".join(
+            f"{2 + 96 * place / across:.1f},{22 - 20 * scale.at(point.mean):.1f}" for place, point in enumerate(found)
+        )
     )
 
 
@@ -194,7 +196,7 @@ def _panel(index: Index, one: Measurement, scale: Scale, ends: tuple[int, int]) 
         described=_described(one, texts),
         lines=lines,
         dots=dots,
-        band=_joined([*means, *reversed(worsts)]) if len(points) > 1 else "",
+        band=_joined([*means, *reversed(worsts)]) if len(points) > 1 else Shape(),
         bounds=_bounds(index, one, scale) if last else (),
         rows=_rows(one, points, floor),
     )
@@ -281,8 +283,8 @@ def _short(text: str) -> str:
     return text.partition(" (")[0]
 
 
-def _joined(places: Iterable[tuple[float, float]]) -> str:
-    return " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+def _joined(places: Iterable[tuple[float, float]]) -> Shape:
+    return Shape(" ".join(f"{x:.1f},{y:.1f}" for x, y in places))
 
 
 def _x(step: int, ends: tuple[int, int]) -> float:

@@ -46,9 +46,10 @@ def place_of(result: CheckResult) -> float | None:
     """Return where a margin ends in the picture of a bar; None where nothing was compared."""
     if result.margin is None or result.observed is None:
         return None
-    room = _room(result.bound, result.unit, inside=result.margin >= 0)
-    share = max(-1.0, min(1.0, result.margin / room)) if room > 0 else 0.0
-    return HALF + HALF * share
+    inside = result.margin >= 0
+    room = _room(result.bound, result.unit, inside=inside)
+    share = min(1.0, abs(result.margin) / room) if room > 0 else 0.0
+    return HALF + HALF * share if inside else HALF - max(THINNEST, HALF * share)
 
 
 def _room(bound: Bound, unit: str, *, inside: bool) -> float:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fidelity_gate.records import Aggregate
 from fidelity_gate.reports.html.curves import HEADLINE, sparkline
 from fidelity_gate.reports.html.figures import told
-from fidelity_gate.reports.html.scales import nines_scale
+from fidelity_gate.reports.html.scales import Shape, nines_scale
 from fidelity_gate.units import format_value
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Line:
     recipe: str
     size: str
     share: str
-    spark: str
+    spark: Shape
     fidelity: str
 
 
@@ -64,7 +64,7 @@ def _line(
         recipe=record.facts.recipe if record else "",
         size=format_value(size, "bytes").partition(" (")[0] if size > 0 else "",
         share=f"{size / whole:.0%} of the reference" if size > 0 and whole > 0 else "",
-        spark=sparkline(curve.curve, scale) if curve and scale else "",
+        spark=sparkline(curve.curve, scale) if curve and scale else Shape(),
         fidelity=_at_the_end(index, curve) if curve else "",
     )
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fidelity_gate.reports.html.figures import count_of, told
+from fidelity_gate.reports.html.scales import Shape
 from fidelity_gate.text import printable
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ MOST_DESCRIBED = 24  # cells that differ, said in words
 LONGEST = 8  # characters of a token
 SIDE = 20.0
 HUES = 10  # of coloured cells, in the style sheet
+DIFFERENT = ("wrong", "other")  # in the candidate's answer, and in the reference's
 WALL, EMPTY, PATH = "#", frozenset(" ._"), "o"
 BOXES = {"_.1234": (2, 2), "_.123456": (2, 3), "_.123456789": (3, 3)}  # rows, columns of a box of sudoku
 
@@ -40,7 +42,7 @@ class Patch:
     """Cells that look alike, drawn as one shape."""
 
     kind: str
-    path: str
+    path: Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +55,8 @@ class Picture:
     height: float
     patches: tuple[Patch, ...]
     letters: tuple[Letter, ...]
-    lines: str
-    boxes: str
+    lines: Shape
+    boxes: Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,28 +187,31 @@ def _picture(one: Exhibit, title: str, tokens: tuple[int, ...], differing: froze
     for cell, token in enumerate(tokens):
         row, column = divmod(cell, columns)
         box = f"M{column * wide:g} {row * SIDE:g}h{wide:g}v{SIDE:g}h-{wide:g}z"
-        symbol = _symbol(one, token)
-        shown = "wall" if symbol == WALL else "" if letters else f"hue{token % HUES}"
-        if shown:
-            shapes.setdefault(shown, []).append(box)
-        if kinds[cell] in ("wrong", "other"):
-            shapes.setdefault(kinds[cell], []).append(box)
+        symbol, kind = _symbol(one, token), "given" if title == "Input" else kinds[cell]
+        faded = " quiet" if differing and kind not in DIFFERENT else ""  # so that the others can be found
+        fill = "wall" if symbol == WALL else "" if letters else f"hue{token % HUES}{faded}"
+        for shape in (fill, kind if kind in DIFFERENT else ""):
+            if shape:
+                shapes.setdefault(shape, []).append(box)
         if letters and symbol != WALL:
-            kind = "given" if title == "Input" else kinds[cell]
-            text = "\N{MIDDLE DOT}" if symbol in EMPTY else "\N{BLACK CIRCLE}" if symbol == PATH else symbol
-            blank = "blank " if symbol in EMPTY else ""
-            marks.append(Letter((column + 0.5) * wide, row * SIDE + 14.5, text, blank + kind))
-    order = sorted(shapes, key=lambda kind: (kind in ("other", "wrong"), kind))
+            marks.append(_letter((column + 0.5) * wide, row * SIDE + 14.5, symbol, kind))
+    order = sorted(shapes, key=lambda kind: (kind in DIFFERENT, kind))
     return Picture(
         title=title,
         described=_described(one, title, tokens, differing),
         width=columns * wide,
         height=rows * SIDE,
-        patches=tuple(Patch(kind, "".join(shapes[kind])) for kind in order),
+        patches=tuple(Patch(kind, Shape("".join(shapes[kind]))) for kind in order),
         letters=tuple(marks),
         lines=_lines(rows, columns, wide, 1, 1),
         boxes=_boxes(one, wide),
     )
+
+
+def _letter(x: float, y: float, symbol: str, kind: str) -> Letter:
+    if symbol in EMPTY:
+        return Letter(x, y, "\N{MIDDLE DOT}", f"blank {kind}")
+    return Letter(x, y, "\N{BLACK CIRCLE}" if symbol == PATH else symbol, kind)
 
 
 def _kind(one: Exhibit, title: str, cell: int, differing: frozenset[int]) -> str:
@@ -242,16 +247,16 @@ def _described(one: Exhibit, title: str, tokens: tuple[int, ...], differing: fro
     return f"{said}. Different: {'; '.join(cells)}" + (f"; and {more} more" if more else "")
 
 
-def _lines(rows: int, columns: int, wide: float, each_row: int, each_column: int) -> str:
+def _lines(rows: int, columns: int, wide: float, each_row: int, each_column: int) -> Shape:
     across = "".join(f"M0 {row * SIDE:g}h{columns * wide:g}" for row in range(0, rows + 1, each_row))
     down = "".join(f"M{column * wide:g} 0v{rows * SIDE:g}" for column in range(0, columns + 1, each_column))
-    return across + down
+    return Shape(across + down)
 
 
-def _boxes(one: Exhibit, wide: float) -> str:
+def _boxes(one: Exhibit, wide: float) -> Shape:
     """Return the outlines of the boxes of a sudoku, and of any other grid its frame."""
     rows, columns = one.grid
     box = BOXES.get("".join(one.symbols))
     if box and rows == columns == box[0] * box[1]:
         return _lines(rows, columns, wide, *box)
-    return f"M0 0h{columns * wide:g}v{rows * SIDE:g}h-{columns * wide:g}z"
+    return Shape(f"M0 0h{columns * wide:g}v{rows * SIDE:g}h-{columns * wide:g}z")

@@ -21,6 +21,12 @@ ROOMY = 3  # nines on a scale, up to which there is room for more lines
 STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 
 
+class Shape(str):
+    """Coordinates of a line or an outline, made of numbers alone: whatever their length they are never cut."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Tick:
     """One line of a scale: its place (0 to 1) and what it says."""

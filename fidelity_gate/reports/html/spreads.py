@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 MOST_SETS = 10
 MOST_ROWS = 24
 BINS = 60
-FEW = 3  # so many different values are counted, not spread out
+SHARES = "fraction"
+FEW = 3  # so many different shares are counted, not spread out
 WIDTH, TALL = 340.0, 34.0
 LETTER = 6.2  # width of a character of a scale
 
@@ -94,7 +95,7 @@ def spread_sets(index: Index, names: tuple[str, ...]) -> tuple[SpreadSet, ...]:
 
 def _set(index: Index, metric: str, options: str, found: list[Measurement]) -> SpreadSet:
     shown = found[:MOST_ROWS]
-    counted = all(len(set(one.values)) <= FEW for one in shown)
+    counted = all(one.unit == SHARES and len(set(one.values)) <= FEW for one in shown)
     scale = _scale_of(index, shown)
     return SpreadSet(
         title=metric.replace("_", " ").capitalize(),
