@@ -310,7 +310,7 @@ class DeviceBlock(BaseModel):
     model_config: ClassVar[ConfigDict] = ConfigDict(strict=True, extra="allow", frozen=True, allow_inf_nan=False)
     __pydantic_extra__: dict[str, Scalar]
 
-    use: str = Field(description="The kind of device: host-cpu.")
+    use: str = Field(description="The kind of device: host-cpu, qai_hub, recorded.")
 
 
 class BaselineBlock(Block):
@@ -373,7 +373,7 @@ class PolicyBlock(Block):
         default=None, min_length=1, description="Energy models of your own, by name, for checks of the metric energy."
     )
     devices: dict[Id, DeviceBlock] | None = Field(
-        default=None, min_length=1, description="Devices, by name, for checks of the metrics latency and peak_memory."
+        default=None, min_length=1, description="Devices, by name, for checks of metrics that they measure: latency, peak_memory ..."
     )
     baseline: BaselineBlock | None = Field(default=None, description="A saved measurement to compare with.")
     history: HistoryBlock | None = Field(default=None, description="Earlier runs on devices to compare with.")
