@@ -373,7 +373,7 @@ class PolicyBlock(Block):
         default=None, min_length=1, description="Energy models of your own, by name, for checks of the metric energy."
     )
     devices: dict[Id, DeviceBlock] | None = Field(
-        default=None, min_length=1, description="Devices, by name, for checks of metrics that they measure: latency, peak_memory ..."
+        default=None, min_length=1, description="Devices, by name, for checks of latency, memory and the like."
     )
     baseline: BaselineBlock | None = Field(default=None, description="A saved measurement to compare with.")
     history: HistoryBlock | None = Field(default=None, description="Earlier runs on devices to compare with.")
