@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hub_runs import graph, impatient, phone, workload
@@ -20,6 +22,7 @@ from fidelity_gate.files import sha256_hex
 from fidelity_gate.records import DeviceJob, DeviceProfile, DeviceRun, UnitShare
 from fidelity_gate.shipped import policy_path
 
+ROOT = Path(__file__).resolve().parents[1]
 TABLE_11 = str(policy_path("examples/trm-table11.json"))
 SERVICE_PROFILE = {
     "execution_summary": {
@@ -445,3 +448,21 @@ def test_the_group_names_its_verbs_and_the_nearest_to_a_wrong_one(devices):
     assert all(verb in out for verb in ("list", "show", "record", "resume", "simulate"))
     assert devices()[0] == 2
     assert "did you mean record?" in devices("recrod")[2]
+
+
+# ---------------------------------------------------------------- the page
+
+
+def test_the_page_shows_what_its_commands_print(devices, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    page = (ROOT / "docs" / "recorded-devices.md").read_text(encoding="utf-8")
+    shown = [line[2:] for line in page.splitlines() if line.startswith("$ ") and "policies/examples/" in line]
+    commands = [shlex.split(line)[2:] for line in shown if line.startswith("fidelity-gate devices")]
+    assert [command[0] for command in commands] == ["show", "list"]
+    code, out, _ = devices(*commands[0])
+    assert code == 1
+    block = page.partition("step <= 30 ms\n")[2].partition("\n\n")[0]
+    assert block == out.partition("step <= 30 ms\n")[2].partition("\n\n")[0]
+    assert page.partition("findings\n")[2].partition("\n```")[0] == out.partition("findings\n")[2].rstrip("\n")
+    assert devices(*commands[1])[0] == 0
+    assert int(answer(["policy", "lint", "--strict", "policies/examples/recorded-table11.yaml"])) == 0
