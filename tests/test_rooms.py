@@ -11,6 +11,7 @@ import pytest
 
 import fidelity_gate
 from fidelity_gate import registry
+from fidelity_gate.protocols import StepsMetric
 from fidelity_gate.records import Direction, Evidence
 from fidelity_gate.units import UNITS_OF
 
@@ -66,10 +67,17 @@ def test_every_plug_is_there_and_is_a_frozen_dataclass_with_a_docstring(room, na
     assert not plug.__doc__.startswith(f"{plug.__name__}(")
 
 
+def jobs_of(metric):
+    """Return the methods of a metric: it watches runs here, watches runs on a device, or looks into records."""
+    if metric.evidence.traced:
+        return ("accumulator",)
+    return ("accumulator", "measured") if hasattr(metric, "watches") else ("measure",)
+
+
 @pytest.mark.parametrize(("room", "name"), PLUGS)
 def test_every_plug_does_the_job_of_its_room(room, name):
     plug = present(room, name)
-    jobs = METHODS.get(room) or (("accumulator",) if plug.evidence.traced else ("measure",))
+    jobs = METHODS.get(room) or jobs_of(plug)
     assert all(callable(getattr(plug, job, None)) for job in jobs)
 
 
@@ -114,11 +122,12 @@ def test_every_metric_says_what_a_judge_must_know(name):
     assert isinstance(plug.evidence, Evidence)
     assert plug.unit in ("", *UNITS_OF)
     assert isinstance(plug.per_probe, bool)
-    assert plug.per_probe is plug.evidence.traced
+    stepped = isinstance(plug, StepsMetric)
+    assert plug.per_probe is (plug.evidence.traced or stepped)
     assert not (plug.floored and not plug.evidence.traced)
     if plug.evidence is Evidence.DEVICE:
         assert plug.device == ""
-        assert plug.memory or plug.part or plug.needs == "profile"
+        assert stepped or plug.memory or plug.part or plug.needs == "profile"
         assert plug.fewest_runs >= 1
     low, high = plug.limits
     assert low is None or high is None or low < high

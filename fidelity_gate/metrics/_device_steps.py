@@ -89,7 +89,7 @@ def where(told: DeviceSteps, candidate: ModelRecord) -> str:
     made = f"{told.wanted.mode.value} step"
     probes, steps = _counted(len(told.rows), "probe"), _counted(len(told.steps), made)
     entries, asked = _counted(told.entries, "run"), _counted(told.requests, "job" if told.jobs else "request")
-    links = "".join(f" {job.id} {job.url}".rstrip() for job in told.jobs)
+    links = "".join(f", {job.id} {job.url}".rstrip() for job in told.jobs[:-1])  # the last is in the label
     return f"{ran}: {probes}, {steps}, {entries} of the graph in {asked}{links}"
 
 

@@ -44,7 +44,7 @@ class DeviceAnswerAgreement(SomeSteps):
     def measured(self, found: Mapping[Ran, Measured], told: DeviceSteps, candidate: ModelRecord) -> Measured:
         """Return the device's values, and its curve beside the one of this machine."""
         there = found[Ran.DEVICE]
-        detail = f"{where(told, candidate)}; {beside(found, self.unit)}"
+        detail = f"{beside(found, self.unit)}; {where(told, candidate)}"
         return replace(there, detail=detail, curve_here=found[Ran.HERE].curve)
 
     def _local(self) -> AnswerAgreement:

@@ -76,10 +76,10 @@ class DeviceFidelityPredicted(OnDevice):
             )
             raise NotMeasured(f"{what}, allowed is {self.max_doubt:g}", hint="mode: free, with few steps")
         told_of = (
-            where(told, candidate),
             f"a prediction, {carried.detail}, {doubt:.1g} apart where the same errors are turned",
             f"free run here {format_value(mean(free.values), self.unit)}",
             _growth(found),
+            where(told, candidate),
         )
         return replace(carried, detail="; ".join(one for one in told_of if one), curve_here=free.curve)
 
