@@ -7,6 +7,7 @@ import json
 import re
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -310,3 +311,9 @@ def test_the_shipped_table_says_where_it_is_from_and_none_of_its_rows_is_unusabl
     found, _ = read_profiles(TABLE_11)
     assert all("arXiv 2606.26488" in one.source and not fault(one) for one in found)
     assert {replace(one, profile=DeviceProfile()).measured for one in found} == {"2026-06-25"}
+
+
+def test_a_file_of_the_first_version_is_read_for_ever():
+    """Records are kept for months: a field that comes later needs a default that old files are read with."""
+    path = Path(__file__).parent / "cases" / "device_records" / "v1.json"
+    assert sealing.read(path) == (PROFILE, published())

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
-
 from fidelity_gate import json_fields, record_json
 from fidelity_gate.device_records.saved import SavedProfile
 from fidelity_gate.errors import Refused, ReportNotWritten
@@ -132,6 +130,8 @@ def _canonical(content: object) -> bytes:
 
 @contextlib.contextmanager
 def _locked(target: Path) -> Iterator[None]:
+    from filelock import FileLock, Timeout
+
     if not target.parent.is_dir():
         what = "its folder does not exist"
         raise ReportNotWritten(what, where=target, hint=f"create {target.parent}")

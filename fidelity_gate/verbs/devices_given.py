@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ from fidelity_gate import json_fields, measurements_file
 from fidelity_gate.device_records.making import GivenFile, from_measurements
 from fidelity_gate.device_records.opening import read_profiles
 from fidelity_gate.errors import NotMeasured, Refused
-from fidelity_gate.files import read_file
+from fidelity_gate.files import read_file, sha256_hex
 from fidelity_gate.protocols import OpenedGraph
 from fidelity_gate.reports import json as verdicts
 
@@ -49,39 +48,46 @@ def profiles_of(path: str) -> tuple[SavedProfile, ...]:
     Raises:
         Refused: it is none of these, or not whole.
     """
-    measured = measured_in(path)
-    if measured is None:
-        return read_profiles(path)[0]
-    return recorded_from(path, measured)
+    run = run_in(path)
+    return read_profiles(path)[0] if run is None else recorded_from(run)
 
 
-def recorded_from(path: str, measured: MeasurementSet) -> tuple[SavedProfile, ...]:
+@dataclass(frozen=True, slots=True, eq=False)
+class SavedRun:
+    """A run of the gate that was saved: as measurements, or within its verdict."""
+
+    path: str
+    digest: str  # SHA-256 of the file
+    measured: MeasurementSet
+
+
+def recorded_from(run: SavedRun) -> tuple[SavedProfile, ...]:
     """Return the records that a saved run makes; raises NotMeasured where no device service ran in it."""
-    digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    found = tuple(from_measurements(measured, f"{Path(path).name} (sha256 {digest[:_DIGEST_SHOWN]})"))
+    source = f"{Path(run.path).name} (sha256 {run.digest[:_DIGEST_SHOWN]})"
+    found = tuple(from_measurements(run.measured, source))
     if not found:
         what = "no device of a service ran a model in it"
-        raise NotMeasured(what, where=path, hint="what ran on the host, or was recorded before, makes no record")
+        raise NotMeasured(what, where=run.path, hint="what ran on the host, or was recorded before, makes no record")
     return found
 
 
-def measured_in(path: str) -> MeasurementSet | None:
-    """Return the measurements that a file of the gate holds; None where it is no such file.
+def run_in(path: str) -> SavedRun | None:
+    """Return the run that a file of the gate holds; None where it is no such file.
 
     Raises:
         Refused: it is one, and not whole; or the report of a run that was refused.
     """
-    data = read_file(path, limit_bytes=verdicts.LIMIT_BYTES).data
-    content = json_fields.parse(data, where=path)
+    file = read_file(path, limit_bytes=verdicts.LIMIT_BYTES)
+    content = json_fields.parse(file.data, where=path)
     schema = content.get("schema") if isinstance(content, dict) else None
     if schema == measurements_file.SCHEMA:
-        return measurements_file.load(data, path)
+        return SavedRun(path, file.digest, measurements_file.load(file.data, path))
     if schema != verdicts.SCHEMA:
         return None
-    measured = verdicts.load(data, path).measured
+    measured = verdicts.load(file.data, path).measured
     if measured is None:
         raise Refused("is the report of a run that measured nothing", where=path)
-    return measured
+    return SavedRun(path, file.digest, measured)
 
 
 def hashed(path: str) -> GivenFile:
@@ -90,5 +96,5 @@ def hashed(path: str) -> GivenFile:
     from fidelity_gate.verbs.given_model import given_model
 
     opened = open_model(given_model(path, ()))
-    graph = hashlib.sha256(opened.data).hexdigest() if isinstance(opened, OpenedGraph) else ""
+    graph = sha256_hex(opened.data) if isinstance(opened, OpenedGraph) else ""
     return GivenFile(opened.facts, graph)

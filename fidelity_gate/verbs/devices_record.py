@@ -14,7 +14,7 @@ from fidelity_gate.device_records.making import Named, from_job, from_profile
 from fidelity_gate.device_records.saved import Origin, SavedProfile, fault, moment
 from fidelity_gate.errors import NotMeasured, Refused, UsageError
 from fidelity_gate.text import printable
-from fidelity_gate.verbs.devices_given import hashed, measured_in, recorded_from
+from fidelity_gate.verbs.devices_given import hashed, recorded_from, run_in
 from fidelity_gate.verbs.orders import refuse_overwriting, write_stdout
 
 if TYPE_CHECKING:
@@ -156,10 +156,10 @@ def _of_file(source: str, word: Word) -> tuple[SavedProfile, ...]:
     from fidelity_gate.device_records.opening import read_profiles
     from fidelity_gate.files import read_file
 
-    run = measured_in(source)
+    run = run_in(source)
     if run is not None:
         _refuse_word(word, source)
-        return recorded_from(source, run)
+        return recorded_from(run)
     content = json_fields.parse(read_file(source, limit_bytes=PROFILE_BYTES).data, where=source)
     if isinstance(content, dict) and _SUMMARY in content:
         return (_of_profile(content, source, word),)
