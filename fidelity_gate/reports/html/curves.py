@@ -170,7 +170,8 @@ def _scale_of(index: Index, found: Iterable[Measurement]) -> Scale:
 
 
 def _panel(index: Index, one: Measurement, scale: Scale, ends: tuple[int, int]) -> Panel:
-    points, floor = _thinned(one.curve), _thinned(one.floor_curve)
+    points = _thinned(one.curve)
+    floor = _thinned(tuple(point for point in one.floor_curve if ends[0] <= point.step <= ends[1]))
     tail = Aggregate.P95 if one.direction is Direction.LOWER else Aggregate.P05
     kinds = (("mean", Aggregate.MEAN, "mean"), ("tail", tail, "p05"), ("worst", Aggregate.WORST, "worst"))
     last = _at(one) == "last"

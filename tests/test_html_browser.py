@@ -1,0 +1,139 @@
+"""The page in a real browser: nothing fails, nothing is fetched, nothing runs, and it fits every screen."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import replace
+
+import pytest
+from chromium import Browser, installed
+from pages import every_outcome, exhibit, rich, stopped, streaming
+from test_compare import compared_page
+from test_html import HOSTILE, with_name
+
+from fidelity_gate.reports.html.page import Html
+
+pytestmark = pytest.mark.skipif(installed() is None, reason="no Chromium is installed")
+
+TOKENS = tuple(2 + (k * k) % 10 for k in range(900))
+
+
+def large():
+    """Return a report with a picture of 30 by 30 cells."""
+    report = rich(("int8",))
+    picture = exhibit("int8", 1, grid=(30, 30), inputs=TOKENS, reference=TOKENS, answer=TOKENS[::-1], labels=())
+    return replace(report, measured=replace(report.measured, exhibits=(picture,)))
+
+
+PAGES = {
+    "rich": lambda: Html().render(rich()),
+    "many": lambda: Html().render(rich(tuple(f"candidate-{k}" for k in range(8)))),
+    "large": lambda: Html().render(large()),
+    "outcomes": lambda: Html().render(every_outcome()),
+    "stopped": lambda: Html().render(stopped()),
+    "streaming": lambda: Html().render(streaming()),
+    "long-name": lambda: Html().render(with_name("x" * 100_000)),
+    "hostile": lambda: Html().render(with_name("".join(HOSTILE[:4]))),
+    "comparison": compared_page,
+}
+WINDOWS = {"wide": {}, "dark": {"dark": True}, "tablet": {"width": 768}, "phone": {"width": 360, "height": 740}}
+SPILLED = """[...document.querySelectorAll('body *')].filter(e => {
+  const box = e.getBoundingClientRect();
+  return box.width > 0 && box.right > innerWidth + 1 && !e.closest('pre') && !e.closest('.skip')
+    && getComputedStyle(e).clipPath === 'none' && !e.closest('thead');
+}).slice(0, 5).map(e => e.tagName + '.' + e.getAttribute('class') + ' ' + (e.textContent || '').slice(0, 40))"""
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    made = Browser(installed(), str(tmp_path_factory.mktemp("profile")))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory):
+    """Return the address of a page by its name, written once."""
+    folder = tmp_path_factory.mktemp("pages")
+
+    @functools.cache
+    def written(name):
+        (folder / f"{name}.html").write_text(PAGES[name](), encoding="utf-8")
+        return (folder / f"{name}.html").as_uri()
+
+    return written
+
+
+def complaints(browser):
+    return browser.told("Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown")
+
+
+SHOWN = [
+    *((name, "phone") for name in PAGES),
+    *((name, "wide") for name in ("rich", "long-name", "comparison")),
+    *((name, "tablet") for name in ("rich", "outcomes", "comparison")),
+    ("rich", "dark"),
+]
+
+
+@pytest.mark.parametrize(("name", "window"), SHOWN)
+def test_a_page_fits_its_window_fetches_nothing_and_nothing_complains(browser, url, name, window):
+    browser.open(url(name), **WINDOWS[window])
+    assert browser.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    assert browser.evaluate(SPILLED) == []
+    assert complaints(browser) == []
+    assert [event["request"]["url"] for event in browser.told("Network.requestWillBeSent")] == [url(name)]
+    assert browser.evaluate("document.scripts.length") == 0
+    assert browser.told("Page.javascriptDialogOpening") == []
+
+
+def test_the_style_sheet_is_let_in_and_dark_is_dark(browser, url):
+    grounds = {}
+    for dark in (False, True):
+        browser.open(url("rich"), dark=dark)
+        grounds[dark] = browser.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert grounds == {False: "rgb(251, 250, 247)", True: "rgb(22, 23, 25)"}
+
+
+def test_a_style_that_is_not_the_pages_own_is_kept_out(browser, url, tmp_path):
+    page = PAGES["stopped"]().replace("</body>", "<p id='x' style='color: rgb(1, 2, 3)'>x</p><script>1</script></body>")
+    (tmp_path / "edited.html").write_text(page, encoding="utf-8")
+    browser.open((tmp_path / "edited.html").as_uri())
+    assert browser.evaluate("getComputedStyle(document.getElementById('x')).color") != "rgb(1, 2, 3)"
+    assert any("Content Security Policy" in str(entry) for entry in complaints(browser))
+
+
+def test_the_keyboard_reaches_every_link_and_fold_and_shows_where_it_is(browser, url):
+    browser.open(url("rich"))
+    reachable = browser.evaluate(
+        "[...document.querySelectorAll('a[href], summary, [tabindex]')].every(e => e.tabIndex >= 0)"
+    )
+    assert reachable is True
+    for key in ("Tab", "Tab"):
+        browser.send("Input.dispatchKeyEvent", type="keyDown", key=key, windowsVirtualKeyCode=9)
+    assert browser.evaluate("document.activeElement.tagName") == "A"
+    assert browser.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+
+
+def test_a_printed_page_shows_the_checks_of_folded_candidates_too(browser, url):
+    shut = "[...document.querySelectorAll('.group:not([open])')].length"
+    hidden = """[...document.querySelectorAll('.group:not([open]) table.checks')]
+      .filter(e => e.getBoundingClientRect().height === 0).length"""
+    browser.open(url("many"), media="print", width=794)
+    assert browser.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    if browser.evaluate(shut):
+        assert browser.evaluate(hidden) == 0
+    assert browser.pdf().startswith(b"%PDF")
+
+
+def test_every_line_of_a_picture_is_inside_it(browser, url):
+    outside = """[...document.querySelectorAll('.panel > svg, .spread, .stack')].flatMap(s => {
+      const frame = s.getBoundingClientRect();
+      return [...s.querySelectorAll('text, rect, circle')].filter(e => {
+        const box = e.getBoundingClientRect();
+        return frame.width > 0 && (box.left < frame.left - 2 || box.right > frame.right + 2);
+      }).map(e => e.textContent || e.tagName);
+    }).slice(0, 5)"""
+    for name in ("rich", "streaming"):
+        browser.open(url(name))
+        assert browser.evaluate(outside) == []
