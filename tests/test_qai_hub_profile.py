@@ -7,7 +7,7 @@ import json
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fidelity_gate.devices.qai_hub_profile import profile_of
@@ -121,6 +121,7 @@ def test_a_profile_that_says_nothing_or_cannot_be_is_no_measurement(profile):
         profile_of(profile)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 10**9), min_size=1, max_size=50))
 def test_every_time_is_kept_in_order_as_the_nearest_number_of_seconds(times):
     runs, _ = profile_of(told(all_inference_times=times))
@@ -134,6 +135,7 @@ JUNK = st.recursive(
 )
 
 
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.fixed_dictionaries({}, optional={"execution_summary": JUNK, "execution_detail": JUNK}))
 def test_whatever_stands_in_a_profile_is_finite_and_positive_or_not_measured(profile):
     try:
