@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         PastRun,
         Policy,
         Provenance,
+        Scalar,
     )
 
 LONGEST = 24  # characters of a digest that are told
@@ -49,13 +50,23 @@ class Subject:
 
 
 def place_of(run: DeviceRun) -> PastPlace:
-    """Return where a device ran a model: the machine, and all that a device service says it ran with."""
-    where = dict(run.machine)
-    if run.job is not None:
-        job = run.job
-        where |= {"device": job.device, "os": job.os, "runtime": job.runtime, "compute_unit": job.compute_unit}
-        where |= {"options": job.options, "simulated": job.simulated}
-    return PastPlace(run.device, run.plug, tuple(sorted(where.items())))
+    """Return where a device ran a model: the machine; of a device service all that its job says it ran with.
+
+    What else there is to tell of a job (its age, the record that it was read from) is not where it ran.
+    """
+    job = run.job
+    if job is None:
+        return PastPlace(run.device, run.plug, tuple(sorted(run.machine)))
+    where: dict[str, Scalar] = {
+        "compute_unit": job.compute_unit,
+        "device": job.device,
+        "options": job.options,
+        "os": job.os,
+        "runtime": job.runtime,
+        "simulated": job.simulated,
+        "tools": dict(run.machine).get("tools", ""),
+    }
+    return PastPlace(run.device, run.plug, tuple(where.items()))
 
 
 def in_series(run: PastRun, subject: Subject) -> bool:
