@@ -42,7 +42,7 @@ def first_line(result: CheckResult) -> str:
     said = headline(result)
     if result.outcome is not Outcome.FAIL or result.observed is None:
         return said
-    compared = comparison(result.observed, result.check.bound, result.unit)
+    compared = comparison(result.observed, result.bound, result.unit, exact=result.compared is None)
     return said.replace(compared, aligned(compared), 1)
 
 
@@ -86,7 +86,7 @@ def check_properties(report: Report, result: CheckResult) -> list[tuple[str, str
         "fg_metric": check.metric,
         "fg_outcome": result.outcome.value,
         "fg_observed": "" if result.observed is None else repr(result.observed),
-        "fg_required": requirement(check.bound, result.unit),
+        "fg_required": requirement(result.bound, result.unit),
         "fg_margin": "" if result.margin is None else repr(result.margin),
         "fg_unit": result.unit,
         "fg_worst_probe": "" if result.worst_probe is None else str(result.worst_probe),

@@ -95,7 +95,8 @@ def required_of(result: CheckResult) -> str:
     ends = (bound.minimum, bound.maximum)
     if bound.text and (ends == (None, None) or (result.observed is None and not result.unit)):
         return bound.text[:LONGEST]
-    return requirement(bound, result.unit).replace(">= ", "≥ ").replace("<= ", "≤ ")
+    beside = result.observed if result.compared else None
+    return requirement(bound, result.unit, beside=beside).replace(">= ", "≥ ").replace("<= ", "≤ ")
 
 
 def margin_of(result: CheckResult) -> str:
