@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from saved_profiles import profile, published
 
@@ -40,6 +40,7 @@ def test_what_nobody_can_tell_is_neither(text):
     assert not is_quantized(text)
 
 
+@settings(deadline=None)
 @given(times, times)
 def test_there_is_a_finding_exactly_where_the_quantized_one_is_slower(ours, theirs):
     found = slowdown(replace(INT8, seconds=ours), replace(FLOAT, seconds=theirs))

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 from fakes import some_facts
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx_steps import REASONER, reasoner, write
 from saved_profiles import DIGEST, GRAPH, MIB, NOW, PROFILE, profile, published
@@ -90,6 +90,7 @@ def test_whatever_does_not_match_is_not_measured_and_says_what(changes, said):
     assert said in caught.value.what
 
 
+@settings(deadline=None)
 @given(st.floats(0, 200))
 def test_a_record_is_believed_up_to_its_age_and_no_longer(days):
     record = profile(measured=(NOW - timedelta(days=days)).isoformat())

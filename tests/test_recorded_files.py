@@ -36,6 +36,7 @@ def written(tmp_path, *records):
 # ---------------------------------------------------------------- the sealed file
 
 
+@settings(deadline=None)
 @given(
     seconds=st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=5),
     text=st.text(max_size=20),
@@ -49,7 +50,7 @@ def test_what_was_saved_is_read_back_exactly(seconds, text, size, origin):
     assert sealing.dump(sealing.load(data, "here")) == data
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(place=st.integers(0, 10**6), byte=st.integers(0, 255))
 def test_a_file_in_which_any_byte_was_changed_is_refused_or_says_the_very_same(place, byte):
     whole = sealing.dump((PROFILE, published()))
@@ -271,6 +272,7 @@ def test_rows_that_nobody_can_date_are_refused(source):
     assert dated.measured == "2026-01-02"
 
 
+@settings(deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
