@@ -56,20 +56,25 @@ class _Answers:
         return Measured((1.0,))
 
 
-def test_the_probes_that_are_kept_are_those_with_most_cells_changed_then_the_lowest_fidelity():
-    exhibits, answers = shown(make_probes(ROWS, None, source="eval.npz", grid=(3, 3)))
+@pytest.mark.parametrize("error", [0.1, 0.2, 0.4])
+def test_the_probes_that_are_kept_are_those_with_most_cells_changed_and_the_one_of_the_lowest_fidelity(error):
+    exhibits, answers = shown(make_probes(ROWS, None, source="eval.npz", grid=(3, 3)), error)
 
     def badness(row):
         ours, theirs, fidelity = answers.rows[row]
         return (-sum(a != b for a, b in zip(ours, theirs, strict=True)), fidelity, row)
 
-    assert [one.probe for one in exhibits] == sorted(range(len(ROWS)), key=badness)[:MOST]
+    worst = sorted(range(len(ROWS)), key=badness)
+    strayed = min(range(len(ROWS)), key=lambda row: answers.rows[row][2])
+    expected = worst[:MOST] if strayed in worst[:MOST] else [*worst[: MOST - 1], strayed]
+    assert [one.probe for one in exhibits] == expected
+    assert strayed in expected
     for one in exhibits:
         ours, theirs, fidelity = answers.rows[one.probe]
         assert (list(one.reference), list(one.answer), list(one.inputs)) == (ours, theirs, ROWS[one.probe].tolist())
         assert one.fidelity == pytest.approx(fidelity)
         assert one.differing == tuple(i for i, (a, b) in enumerate(zip(ours, theirs, strict=True)) if a != b)
-    assert exhibits[0].differing
+    assert exhibits[0].differing or error < 0.4
 
 
 def test_batches_do_not_change_what_is_kept():

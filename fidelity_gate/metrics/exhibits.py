@@ -41,6 +41,8 @@ def most_shown(probes: Probes, candidates: int) -> int:
 class Showcase:
     """Sees every pair of states as a metric's accumulator does, and keeps the worst few last ones.
 
+    Those whose answers differ most from the reference's, and in the last place the one of the lowest fidelity.
+
     Attributes:
         candidate: its name.
         most: how many probes to keep.
@@ -61,10 +63,12 @@ class Showcase:
         same = ((ours == theirs) & counted).sum(axis=1) / np.maximum(counted.sum(axis=1), 1)  # (B,)
         fidelity = pair.cosines(pair.streams[0]).mean(axis=1)  # (B,)
         closeness = np.nan_to_num(fidelity, nan=-np.inf)  # sums beyond any float: as far away as can be
-        for row in np.lexsort((np.arange(len(same)), closeness, same))[: self.most].tolist():
+        rows = np.arange(len(same))
+        by_answer = np.lexsort((rows, closeness, same))[: self.most].tolist()
+        for row in dict.fromkeys((*by_answer, int(np.argmin(closeness)))):
             rank = (float(same[row]), float(closeness[row]), pair.first_probe + row)
             self._kept.append((rank, _exhibit(self.candidate, pair, row, (ours, theirs, counted, fidelity))))
-        self._kept = sorted(self._kept, key=lambda kept: kept[0])[: self.most]
+        self._kept = self._worst()
 
     def finish(self) -> Measured:
         """Return nothing: what is kept is no number."""
@@ -73,6 +77,14 @@ class Showcase:
     def exhibits(self) -> tuple[Exhibit, ...]:
         """Return what was kept, the worst first."""
         return tuple(exhibit for _, exhibit in self._kept)
+
+    def _worst(self) -> list[tuple[Rank, Exhibit]]:
+        """Return the worst of what is kept, at most `most`."""
+        by_answer = sorted(self._kept, key=lambda kept: kept[0])
+        strayed = min(self._kept, key=lambda kept: kept[0][1:])
+        if strayed in by_answer[: self.most]:
+            return by_answer[: self.most]
+        return [*by_answer[: self.most - 1], strayed]
 
 
 def _exhibit(candidate: str, pair: Pair, row: int, seen: tuple[Cells, Cells, Mask, Numbers]) -> Exhibit:
