@@ -39,6 +39,7 @@ from fidelity_gate.matching import indexed, key_of, pairs, refuse_other_run, ref
 from fidelity_gate.records import CheckResult, MeasureStatus, Outcome, Severity, Verdict
 from fidelity_gate.regressions import Held, hold, with_outcome
 from fidelity_gate.units import format_against
+from fidelity_gate.waiving import refuse_stale, refuse_unmatched, waiver_of, with_waiver
 from fidelity_gate.wording import comparison, headline
 
 if TYPE_CHECKING:
@@ -79,20 +80,23 @@ class _Case:
 # ---------------------------------------------------------------- the decision
 
 
-def judge(policy: Policy, measured: MeasurementSet, past: Past | None = None) -> Verdict:
+def judge(policy: Policy, measured: MeasurementSet, past: Past | None = None, day: str = "") -> Verdict:
     """Return the verdict of a policy on what was measured.
 
     Args:
         policy: what is required.
         measured: what was measured.
         past: what relative bounds are held against; without it no check that has one can pass.
+        day: on which it is judged (ISO 8601, UTC); without one no waiver holds.
 
     Raises:
-        PolicyError: the policy holds a contradiction that its loader should have refused.
+        PolicyError: a contradiction that the policy's loader should have refused, or a waiver that does not hold.
         Refused: the measurements are not of the run that this policy asks for.
     """
     refuse_unsound(policy)
     refuse_other_run(policy, measured)
+    refuse_stale(policy, day)
+    refuse_unmatched(policy, measured)
     return conclude(policy, tuple(_judge_case(case) for case in _cases(policy, measured, past)))
 
 
@@ -113,11 +117,12 @@ def _cases(policy: Policy, measured: MeasurementSet, past: Past | None) -> Itera
 
 
 def conclude(policy: Policy, results: tuple[CheckResult, ...]) -> Verdict:
-    """Return the verdict of judged checks: passed only if as many are met as are required, and at least one is."""
+    """Return the verdict of judged checks: passed only if all that are required are met or waived, and one is met."""
     counted = [result for result in results if result.check.severity is Severity.ERROR]
     required = len(counted)
     met = sum(result.outcome is Outcome.PASS for result in counted)
-    passed = met == required > 0
+    waived = sum(result.outcome is Outcome.WAIVED for result in counted)
+    passed = met + waived == required and met > 0
     code = ExitCode.PASSED if passed else _worst_code(counted)
     return Verdict(
         policy_name=policy.name,
@@ -128,6 +133,7 @@ def conclude(policy: Policy, results: tuple[CheckResult, ...]) -> Verdict:
         passed=passed,
         exit_code=int(code),
         reason=_reason(counted, met, code),
+        waived=waived,
     )
 
 
@@ -138,11 +144,20 @@ def _worst_code(counted: list[CheckResult]) -> ExitCode:
 
 def _reason(counted: list[CheckResult], met: int, code: ExitCode) -> str:
     if code is ExitCode.PASSED:
-        return "the one required check is met" if met == 1 else f"all {met} required checks are met"
+        return _passing(counted, met)
     first = next((result for result in counted if BLOCKING.get(result.outcome) is code), None)
+    if first is None and counted:
+        return f"every required check is waived, and at least one has to be met; {headline(counted[0])}"
     if first is None:
         return "the policy requires nothing, so nothing can pass"
     return f"{met} of {len(counted)} required checks are met; {headline(first)}"
+
+
+def _passing(counted: list[CheckResult], met: int) -> str:
+    waived = [result for result in counted if result.outcome is Outcome.WAIVED]
+    if waived:
+        return f"{met} of {len(counted)} required checks are met, and {len(waived)} waived; {headline(waived[0])}"
+    return "the one required check is met" if met == 1 else f"all {met} required checks are met"
 
 
 # ---------------------------------------------------------------- one check, one candidate
@@ -163,7 +178,9 @@ def _judge_case(case: _Case) -> CheckResult:
     met = all_met(seen, case.bound, measurement.direction)
     result = _told(case, Outcome.PASS if met else Outcome.FAIL, observed=observed)
     last = case.policy.history.last if case.policy.history else 0
-    return replace(result, compared=with_outcome(result.compared, seen, measurement.direction, last))
+    result = replace(result, compared=with_outcome(result.compared, seen, measurement.direction, last))
+    waiver = waiver_of(case.policy, check.id, check.target, case.candidate)
+    return with_waiver(result, waiver, seen, measurement.direction)
 
 
 def _obstacles(case: _Case) -> Iterator[tuple[Outcome, str]]:

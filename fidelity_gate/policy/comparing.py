@@ -10,8 +10,10 @@ import os.path
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
+from fidelity_gate.policy.comparing_waivers import waiver_differences
 from fidelity_gate.policy.differing import Change, Difference, ranked
 from fidelity_gate.policy.linting import severities
+from fidelity_gate.policy.schema import ZOO
 from fidelity_gate.policy.targets import LIMIT_UNITS, limit_of
 from fidelity_gate.records import Evidence, Place, Severity
 from fidelity_gate.text import printable
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from fidelity_gate.policy.bounding import Resolved
     from fidelity_gate.policy.differing import Side
     from fidelity_gate.policy.problems import Path
-    from fidelity_gate.records import LintSettings, Policy, Target
+    from fidelity_gate.records import LintSettings, Target
 
 RANK = {Severity.OFF: 0, Severity.WARN: 1, Severity.ERROR: 2}
 # Key of `require:` -> the field of a bound, and whether more of it asks for more.
@@ -37,14 +39,14 @@ ENDS = {
 _TOLD_APART = frozenset(
     {
         *("name", "path", "digest", "checks", "candidates", "targets", "devices", "energy_models", "lint"),
-        *("noise_floor", "minimum_probes", "run", "recursion"),
+        *("noise_floor", "minimum_probes", "run", "recursion", "waivers", "waiver_rules"),
     }
 )
 
 
 def differences(before: Side, after: Side) -> tuple[Difference, ...]:
     """Return every difference from one policy to another, checks first; none where they ask for the same."""
-    return (*_checks(before, after), *_blocks(before.policy, after.policy))
+    return (*_checks(before, after), *_blocks(before, after))
 
 
 # ---------------------------------------------------------------- checks
@@ -60,7 +62,7 @@ def _checks(before: Side, after: Side) -> Iterator[Difference]:
             yield Difference(path, Change.ADDED, "", _told(new[name][0]))
         else:
             yield from _check(path, old[name], new[name])
-            yield from _device(path, before.policy, after.policy, old[name][0])
+            yield from _device(path, before, after, old[name][0])
 
 
 def by_id(checks: Sequence[Resolved]) -> dict[str, list[Resolved]]:
@@ -124,33 +126,38 @@ def _bound(path: Path, old: Resolved, new: Resolved) -> Iterator[Difference]:
         yield Difference(path, Change.INCOMPARABLE, str(old.check.against), str(new.check.against))
 
 
-def _device(path: Path, old: Policy, new: Policy, resolved: Resolved) -> Iterator[Difference]:
+def _device(path: Path, old: Side, new: Side, resolved: Resolved) -> Iterator[Difference]:
     """Yield the difference that another device of the same name makes to a check that is measured on it."""
     if resolved.plug.evidence is not Evidence.DEVICE:
         return
-    was, now = (_plain(_named(policy.devices).get(resolved.plug.device), policy) for policy in (old, new))
+    name = resolved.plug.device
+    was, now = (_plain(_named(of.policy.devices).get(name), of, ("devices", name)) for of in (old, new))
     if was != now:
-        name = resolved.plug.device
         yield Difference((*path, "options", "device"), Change.INCOMPARABLE, f"'{name}'", f"another '{name}'")
 
 
 # ---------------------------------------------------------------- blocks
 
 
-def _blocks(old: Policy, new: Policy) -> Iterator[Difference]:
+def _blocks(before: Side, after: Side) -> Iterator[Difference]:
+    old, new = before.policy, after.policy
     for key in ("noise_floor", "run", "recursion"):
         yield from _settings(key, getattr(old, key), getattr(new, key))
     if old.minimum_probes != new.minimum_probes:
         counts = old.minimum_probes, new.minimum_probes
         yield ranked(("minimum_probes",), *counts, (str(counts[0]), str(counts[1])), up=True)
     yield from _lint(old.lint, new.lint)
+    yield from waiver_differences(old, new)
     yield from _targets(_named(old.targets), _named(new.targets))
     for key in ("candidates", "devices", "energy_models"):
-        was, now = ({name: _plain(one, of) for name, one in _named(getattr(of, key)).items()} for of in (old, new))
+        was, now = (
+            {name: _plain(one, of, (key, name)) for name, one in _named(getattr(of.policy, key)).items()}
+            for of in (before, after)
+        )
         yield from _each((key,), was, now)
     for field in sorted({item.name for item in fields(old)} - _TOLD_APART):
         path = ("inputs", "calibration") if field == "calibration" else (field,)
-        was, now = (_plain(_if_any(getattr(of, field)), of) for of in (old, new))
+        was, now = (_plain(_if_any(getattr(of.policy, field)), of, path) for of in (before, after))
         if was is not None and now is not None:
             yield from _value(path, was, now)
         elif was is not None or now is not None:
@@ -245,12 +252,12 @@ def _typed(value: Any) -> Any:  # noqa: ANN401  (1, 1.0 and true are equal in Py
     return (type(value).__name__, value) if isinstance(value, bool | int | float) else value
 
 
-def _plain(value: Any, policy: Policy) -> Any:  # noqa: ANN401  (records)
+def _plain(value: Any, side: Side, path: Path) -> Any:  # noqa: ANN401  (records)
     """Return a record without places, its paths against the policy's folder: what the same text says elsewhere too."""
     if is_dataclass(value) and not isinstance(value, type):
         named = {item.name: getattr(value, item.name) for item in fields(value)}
         plain = {
-            key: _against(one, policy) if key in ("path", "base") else _plain(one, policy)
+            key: _told_path(key, one, side, path) if key in ("path", "base") else _plain(one, side, (*path, key))
             for key, one in named.items()
             if not isinstance(one, Place) and key != "name"
         }
@@ -258,10 +265,15 @@ def _plain(value: Any, policy: Policy) -> Any:  # noqa: ANN401  (records)
     return value
 
 
-def _against(path: Any, policy: Policy) -> Any:  # noqa: ANN401  (a path, where it is text)
-    if not isinstance(path, str) or os.path.isabs(path) or path.startswith("zoo:"):  # noqa: PTH117
-        return path
-    return os.path.relpath(path or ".", os.path.dirname(policy.path) or ".")  # noqa: PTH120
+def _told_path(key: str, resolved: Any, side: Side, path: Path) -> Any:  # noqa: ANN401  (a path, where it is text)
+    """Return a path against the policy's folder, as far as it was written against a folder."""
+    node, _ = side.places.tree.at((*path, key))
+    there = resolved if key == "base" else node.scalar
+    if not isinstance(there, str) or os.path.isabs(str(node.scalar)) or there.startswith(ZOO):  # noqa: PTH117
+        return resolved
+    if key == "path":
+        there = os.path.join(os.path.dirname(node.place.file), there)  # noqa: PTH118, PTH120
+    return os.path.relpath(there or ".", os.path.dirname(side.policy.path) or ".")  # noqa: PTH120
 
 
 def _shown(value: Any) -> str:  # noqa: ANN401

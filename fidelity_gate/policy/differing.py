@@ -64,7 +64,7 @@ class Difference:
     @property
     def subject(self) -> Path:
         """Return what differs as a whole: a check, a candidate, a target, a block."""
-        named = self.path[0] in ("checks", "candidates", "targets", "devices", "energy_models")
+        named = self.path[0] in ("checks", "candidates", "targets", "devices", "energy_models", "waivers")
         named = named or self.path[:2] == ("inputs", "calibration")
         return self.path[: 2 if named else 1]
 

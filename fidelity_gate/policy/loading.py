@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from fidelity_gate.errors import GateError, PolicyError
 from fidelity_gate.files import read_file
-from fidelity_gate.policy.advice import Advice, advise
+from fidelity_gate.policy.advice import advise
+from fidelity_gate.policy.advice_bases import advise_bases
 from fidelity_gate.policy.baselines import baseline_spec, history_spec, known_pasts
 from fidelity_gate.policy.bounding import Resolved, Setting, resolve
 from fidelity_gate.policy.crossing import cross_check
@@ -19,16 +20,19 @@ from fidelity_gate.policy.energy import energy_models
 from fidelity_gate.policy.extending import read_chain
 from fidelity_gate.policy.fragments import filled, is_base
 from fidelity_gate.policy.linting import lint_settings
-from fidelity_gate.policy.locking import check_locks, refuse_replaced
+from fidelity_gate.policy.locking import as_meant, check_locks, refuse_replaced
 from fidelity_gate.policy.merging import BASE
 from fidelity_gate.policy.naming import Names, Overrides, missing
 from fidelity_gate.policy.problems import Problems
 from fidelity_gate.policy.schema import API_VERSION, PolicyBlock, kind_of
+from fidelity_gate.policy.waivers import check_never, waiver_rules, waivers
+from fidelity_gate.policy.weaknesses import in_order
 from fidelity_gate.policy.yaml_reader import LIMIT_BYTES
 from fidelity_gate.records import InputsSpec, ModelSpec, NoiseFloorSpec, Policy, RunSpec
 
 if TYPE_CHECKING:
     from fidelity_gate.policy.extending import Chain
+    from fidelity_gate.policy.weaknesses import Advice
     from fidelity_gate.policy.yaml_reader import Node
 
 __all__ = ["Examined", "Overrides", "examine", "load_policy", "load_policy_text"]
@@ -97,13 +101,25 @@ def examine(data: bytes, name: str, overrides: Overrides | None = None, *, as_ba
     side = _side(chain.digest, asked, problems)
     if side is not None:
         cross_check(side.policy, side.checks, problems)
+        check_never(side.policy.waiver_rules, side.checks, problems)
     if side is not None and not problems.found:
         check_locks(chain, side, problems, lambda tree: _base_side(tree, asked, problems))
     if side is None or problems.found:
         return Examined(None, problems.in_order())
     refuse_replaced(chain, asked)
     advice = () if is_base(tree) else advise(side.policy, side.checks, problems)
-    return Examined(side.policy, (), advice, side, chain)
+    advice += advise_bases(chain, side, _bases_side(chain, asked, problems))
+    return Examined(side.policy, (), in_order(advice), side, chain)
+
+
+def _bases_side(chain: Chain, overrides: Overrides, problems: Problems) -> Side | None:
+    """Return what the bases of a sound policy come to without it; None where there are none, or they are not sound."""
+    if len(chain.links) == 1:
+        return None
+    base = chain.tree(-1)
+    checks = (base.entries or {}).get("checks")
+    tree = as_meant(base, problems.tree, tuple((checks.entries if checks else None) or ()))
+    return _side("", overrides, Problems(tree, problems.file))
 
 
 def _base_side(tree: Node, overrides: Overrides, problems: Problems) -> Side | None:
@@ -154,6 +170,7 @@ def _resolved(
         pasts=known_pasts(block),
     )
     checks = tuple(check for id_, entry in block.checks.items() for check in resolve(id_, entry, setting))
+    rules = waiver_rules(block.waiver_rules, problems)
     policy = Policy(
         name=block.name,
         path=problems.file,
@@ -173,6 +190,8 @@ def _resolved(
         devices=setting.devices,
         baseline=baseline_spec(block.baseline, problems),
         history=history_spec(block.history, problems),
+        waiver_rules=rules,
+        waivers=waivers(block.waivers, rules, checks, setting.candidates, problems),
     )
     return policy, checks
 

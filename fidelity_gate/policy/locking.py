@@ -7,6 +7,7 @@ and energy models of those files where they have any. Nothing unlocks.
 
 from __future__ import annotations
 
+import os.path
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -15,12 +16,14 @@ from fidelity_gate.policy.comparing import differences
 from fidelity_gate.policy.differing import WEAKENING, Change
 from fidelity_gate.policy.energy import METRIC as ENERGY
 from fidelity_gate.policy.energy import NAME as MODEL
+from fidelity_gate.policy.extending import SHIPPED
 from fidelity_gate.policy.merging import LOCKED, merged
+from fidelity_gate.policy.waivers import KEY, RULES
 from fidelity_gate.records import Evidence
 from fidelity_gate.wording import LINT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from fidelity_gate.policy.differing import Difference, Side
     from fidelity_gate.policy.extending import Chain
@@ -66,16 +69,29 @@ def check_locks(chain: Chain, final: Side, problems: Problems, resolve: Resolve)
     locks = locks_of(chain)
     _refuse_unlocking(chain, locks, problems)
     _refuse_idle(chain, locks, problems)
+    _refuse_own_rules(chain, locks, final, problems)
     told: set[Path] = set()
     for level in reversed(range(len(chain.links) - 1)):
         held = [lock for lock in locks if lock.level <= level]
-        base = resolve(_as_meant(chain.tree(level + 1), problems.tree, held)) if held else None
+        names = [lock.path[1] for lock in held if lock.path[0] == "checks"]
+        base = resolve(as_meant(chain.tree(level + 1), problems.tree, names)) if held else None
         if base is None:
             continue
         for lock, difference in _broken(base, final, held):
             if difference.path not in told:
                 told.add(difference.path)
                 _refuse(lock, difference, base, final, problems)
+
+
+def _refuse_own_rules(chain: Chain, locks: tuple[Lock, ...], final: Side, problems: Problems) -> None:
+    """Refuse a waiver of a locked check by rules that are not of the file that locks it, or of its bases."""
+    held = {lock.path: lock for lock in locks}
+    rules = held.get((RULES,))
+    for waiver in final.policy.waivers:
+        lock = held.get(("checks", waiver.check))
+        if lock is not None and rules is not None and rules.level > lock.level:
+            what = f"waives {waiver.check}, locked at {_from(waiver.place, lock.place)}, by rules of a later file"
+            problems.add_at(waiver.place, (KEY, waiver.id), what, f"{RULES}: where it is locked")
 
 
 def refuse_replaced(chain: Chain, overrides: Overrides) -> None:
@@ -93,6 +109,8 @@ def _said(tree: Node) -> Iterator[tuple[Path, Node]]:
     entries = tree.entries or {}
     for item in entries[LOCKED].items or () if LOCKED in entries else ():
         yield (str(item.scalar),), item
+    if RULES in entries:  # what may be waived is for the furthest base to say, and only to be tightened
+        yield (RULES,), entries[RULES]
     for key, block in entries.items():
         below = block.entries or {}
         if LOCKED in below and key not in ("checks", *_NAMED):
@@ -108,7 +126,7 @@ def _refuse_unlocking(chain: Chain, locks: tuple[Lock, ...], problems: Problems)
         for path, node in _said(link.tree):
             lock = places.get(path)
             if node.scalar is False and lock is not None and lock.level <= level:
-                what = f"is locked at {lock.place}, and a lock cannot be taken off"
+                what = f"is locked at {_from(node.place, lock.place)}, and a lock cannot be taken off"
                 problems.add_at(node.place, (*path, LOCKED), what, "remove the key")
 
 
@@ -120,20 +138,20 @@ def _refuse_idle(chain: Chain, locks: tuple[Lock, ...], problems: Problems) -> N
             problems.add_at(lock.place, (LOCKED,), what, f"write {lock.path[0]}: beside it")
 
 
-def _as_meant(base: Node, policy: Node, locks: list[Lock]) -> Node:
-    """Return the tree of a base's locked checks in their own setting, completed by what only the policy says."""
+def as_meant(base: Node, policy: Node, names: Collection[str | int]) -> Node:
+    """Return the tree of some checks of a base in their own setting, completed by what only the policy says."""
     old, new = base.entries or {}, policy.entries or {}
     entries = {**new, **old}
     for key in _NAMED:
         if key in old and key in new and old[key].entries is not None:
             entries[key] = replace(old[key], entries={**(new[key].entries or {}), **(old[key].entries or {})})
-    names = [lock.path[1] for lock in locks if lock.path[0] == "checks"]
     checks = {str(name): node for name, node in (old["checks"].entries or {}).items() if name in names} if names else {}
     if checks:
         entries["checks"] = replace(old["checks"], entries=checks)
     else:
         entries["checks"] = new["checks"]
-    entries.pop(LOCKED, None)
+    for key in (LOCKED, KEY):  # waivers are of the policy's own checks
+        entries.pop(key, None)
     return replace(merged(base, policy), entries=entries)
 
 
@@ -167,6 +185,15 @@ def _beginnings(path: Path) -> Iterator[Path]:
 def _refuse(lock: Lock, difference: Difference, base: Side, final: Side, problems: Problems) -> None:
     words = "is looser than" if difference.change is Change.LOOSER else "is not comparable with"
     said = f"{difference.after} {words}" if difference.after else "leaves out"
-    what = f"{said} {difference.before or 'none'}, locked at {base.place(difference.path)}"
+    here = final.place(difference.path)
+    what = f"{said} {difference.before or 'none'}, locked at {_from(here, base.place(difference.path))}"
     hint = "only tighten it" if difference.change is Change.LOOSER else "keep it as it is there"
-    problems.add_at(final.place(difference.path), difference.path, what, hint)
+    problems.add_at(here, difference.path, what, hint)
+
+
+def _from(here: Place, there: Place) -> str:
+    """Return a place as it is reached from another one's folder, where that is shorter: an error is one short line."""
+    if there.file.startswith(SHIPPED):
+        return str(there)
+    near = os.path.relpath(there.file, os.path.dirname(here.file) or ".")  # noqa: PTH120
+    return str(replace(there, file=min(there.file, near, key=len)))

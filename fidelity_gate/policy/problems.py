@@ -26,10 +26,6 @@ if TYPE_CHECKING:
 
 Path = tuple[str | int, ...]
 
-# Keys that people will try, and what to tell them.
-_NOT_YET = {
-    "waivers": "this version knows no waivers: mend the candidate, or turn the check to severity: warn in review",
-}
 _WANTED = {
     "string_type": "text",
     "int_type": "a whole number",
@@ -142,8 +138,6 @@ def near_or_known(name: str, allowed: Iterable[str]) -> str:
 
 def _hint_for_key(path: Path, root: type[BaseModel]) -> str:
     name = str(path[-1])
-    if len(path) == 1 and name in _NOT_YET:
-        return _NOT_YET[name]
     block = block_at(path[:-1], root)
     if block is None:
         return ""

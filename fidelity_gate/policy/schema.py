@@ -6,6 +6,7 @@ What needs knowledge of other blocks or of metrics is checked where policies are
 from __future__ import annotations
 
 import re
+from datetime import date
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
@@ -42,7 +43,9 @@ Lockable = Literal[
     "devices",
     "baseline",
     "history",
+    "waiver_rules",
 ]
+DAY_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 OPERATOR_PATTERN = r"[A-Za-z][A-Za-z0-9_.-]{0,127}"
 ID_WORDS = "letters, digits, - and _, at most 64, starting with a letter or digit"
 
@@ -57,6 +60,22 @@ def _path(text: str) -> str:
     if not text.strip() or text != text.strip() or printable(text, LONGEST_PATH) != text:
         what = "is not a path that can be shown: empty, too long, or with hidden or doubled characters"
         raise PydanticCustomError("policy", what, {"hint": "rename the file"})
+    return text
+
+
+def _said(text: str) -> str:
+    if not text.strip() or printable(text, LONGEST_PATH) != text:
+        what = "is not a line that can be shown: empty, or with line breaks or hidden characters"
+        raise PydanticCustomError("policy", what, {"hint": "one plain line"})
+    return text
+
+
+def _day(text: str) -> str:
+    try:
+        date.fromisoformat(text)
+    except ValueError as error:
+        what, hint = "is no day of the calendar", "as 2026-01-31"
+        raise PydanticCustomError("policy", what, {"hint": hint}) from error
     return text
 
 
@@ -333,6 +352,41 @@ class HistoryBlock(Block):
     )
 
 
+class WaiverRulesBlock(Block):
+    """What may be waived at all; without it nothing may. Policies that extend this one may only tighten it."""
+
+    max_days: int = Field(ge=1, le=366, description="From the day a waiver is made to its last.")
+    never: list[str] | None = Field(default=None, min_length=1, description="Checks that are never waived.")
+
+
+class FloorBlock(Block):
+    """How far a waived check may be missed; both ends are inclusive."""
+
+    min: Quantity | None = Field(default=None, description="At least this.")
+    max: Quantity | None = Field(default=None, description="At most this.")
+
+
+Day = Annotated[str, StringConstraints(pattern=DAY_PATTERN), AfterValidator(_day)]
+Said = Annotated[str, StringConstraints(min_length=1, max_length=400), AfterValidator(_said)]
+
+
+class WaiverBlock(Block):
+    """Somebody's word that one check may be missed for a while, by one file; `fidelity-gate waive` writes it."""
+
+    check: str = Field(description="The check that is missed.")
+    candidate: str = Field(description="The candidate that misses it.")
+    target: str | None = Field(default=None, description="The target; needed where the check has several.")
+    digest: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] = Field(
+        description="SHA-256 of the candidate, as reports show it: another file is not waived."
+    )
+    floor: FloorBlock = Field(description="How far the check may be missed, in the metric's unit.")
+    reason: Said = Field(description="Why it may ship all the same.")
+    ticket: Said = Field(description="Where mending it is followed.")
+    owner: Said = Field(description="Who answers for it.")
+    created: Day = Field(description="The day it is made, in UTC: 2026-01-31.")
+    expires: Day = Field(description="Its last day, in UTC.")
+
+
 class PolicyBlock(Block):
     """A release policy of fidelity-gate: what is compared, on what, how deep, and what is required."""
 
@@ -377,4 +431,8 @@ class PolicyBlock(Block):
     )
     baseline: BaselineBlock | None = Field(default=None, description="A saved measurement to compare with.")
     history: HistoryBlock | None = Field(default=None, description="Earlier runs on devices to compare with.")
+    waiver_rules: WaiverRulesBlock | None = Field(default=None, description="What may be waived, and for how long.")
+    waivers: dict[Id, WaiverBlock] | None = Field(
+        default=None, min_length=1, description="Checks that are missed with leave, by a name of their own."
+    )
     checks: dict[Id, CheckBlock] = Field(min_length=1, description="What is required, by name.")

@@ -112,6 +112,8 @@ from fidelity_gate.records.policies import (
     RunSpec,
     Severity,
     Target,
+    Waiver,
+    WaiverRules,
 )
 from fidelity_gate.records.probes import (
     Probes,
@@ -237,5 +239,7 @@ __all__ = [
     "TensorFact",
     "UnitShare",
     "Verdict",
+    "Waiver",
+    "WaiverRules",
     "Workload",
 ]

@@ -210,6 +210,33 @@ class HistorySpec:
 
 
 @dataclass(frozen=True, slots=True)
+class WaiverRules:
+    """What waivers a policy bears at all."""
+
+    max_days: int  # from the day a waiver was made to its last
+    never: tuple[str, ...] = ()  # ids of checks that are not waived, sorted
+    place: Place = field(default_factory=Place)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiver:
+    """Somebody's word that one check may be missed for a while by one file, down to a floor of its own."""
+
+    id: str
+    check: str
+    candidate: str
+    digest: str  # SHA-256 of the candidate, as reports show it
+    floor: Bound  # of the check's metric, below which the waiver does not reach
+    reason: str
+    ticket: str
+    owner: str
+    created: str  # the day it was made, ISO 8601, UTC
+    expires: str  # its last day
+    target: str = ""  # empty: the check holds whatever the target
+    place: Place = field(default_factory=Place)
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """A policy, resolved: what is compared, on what, how deep, and what is required."""
 
@@ -231,3 +258,5 @@ class Policy:
     devices: tuple[DeviceSpec, ...] = ()  # sorted by name
     baseline: BaselineSpec | None = None
     history: HistorySpec | None = None
+    waiver_rules: WaiverRules | None = None  # None: nothing may be waived
+    waivers: tuple[Waiver, ...] = ()  # sorted by id

@@ -47,7 +47,7 @@ class CheckResult:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The decision, computed once. `passed` is true only when `met == required > 0`."""
+    """The decision, computed once. `passed` is true only when `met + waived == required` and `met > 0`."""
 
     policy_name: str
     policy_digest: str
@@ -57,6 +57,7 @@ class Verdict:
     passed: bool
     exit_code: int
     reason: str  # one sentence
+    waived: int = 0  # required checks that are missed under a waiver
 
 
 @dataclass(frozen=True, slots=True)

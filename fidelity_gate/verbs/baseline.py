@@ -122,7 +122,7 @@ def _of_measurements(
         found = prepare_for(policy, measured)
         if found.history is not None:
             found = replace(found, history=replace(found.history, warn_while_new=True))
-        return measured, judge(found, measured, _past(found, measured))
+        return measured, judge(found, measured, _past(found, measured), now()[:10])
     if not even_if_blocked:
         hint = f"the policy that they passed, or {EVEN_IF_BLOCKED}"
         raise UsageError("is needed: measurements alone do not say whether they passed", field="--policy", hint=hint)

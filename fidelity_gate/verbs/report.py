@@ -49,6 +49,6 @@ def refuse_untrue(found: Report, where: str) -> None:
     if found.policy is None or found.measured is None:
         true = blocks(found) and found.verdict.exit_code != 0
     else:
-        true = judge(found.policy, found.measured, found.past) == found.verdict and not found.error
+        true = judge(found.policy, found.measured, found.past, found.created[:10]) == found.verdict and not found.error
     if not true:
         raise Refused("the verdict is not what its own measurements say", where=where, hint="judge or run again")

@@ -12,6 +12,7 @@ from fidelity_gate.errors import PolicyError, UsageError
 from fidelity_gate.files import read_file
 from fidelity_gate.records import ModelSpec, Report
 from fidelity_gate.verbs.orders import now
+from fidelity_gate.waiving import refuse_stale
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +45,9 @@ def prepare(path: str, *, reference: str | None, candidates: tuple[str, ...], in
 
     # The policy room knows files and the zoo by itself; generators are the inputs room's to read.
     given = from_path(inputs) if inputs and not is_zoo(inputs) else inputs
-    return resolve(load_policy(path, Overrides(reference, tuple(_named(text) for text in candidates), given)))
+    policy = resolve(load_policy(path, Overrides(reference, tuple(_named(text) for text in candidates), given)))
+    refuse_stale(policy, now()[:10])  # the judge does it again; nobody has to wait for that
+    return policy
 
 
 def prepare_for(path: str, measured: MeasurementSet) -> Policy:
@@ -101,7 +104,8 @@ def judged(policy: Policy, measured: MeasurementSet) -> Report:
         from fidelity_gate.past.reading import past_of
 
         past = past_of(policy, measured)
-    return Report(judge(policy, measured, past), policy, measured, created=now(), past=past)
+    created = now()
+    return Report(judge(policy, measured, past, created[:10]), policy, measured, created=created, past=past)
 
 
 def _named(text: str) -> tuple[str, str]:
