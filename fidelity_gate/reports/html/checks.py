@@ -114,11 +114,12 @@ def _group(
     blocked = sum(map(blocks, results))
     required = [result for result in results if result.check.severity is Severity.ERROR]
     met = sum(MARKS[result.outcome].kind == "pass" for result in required)
+    waived = sum(MARKS[result.outcome].kind == "waived" for result in required)
     return Group(
         name=results[0].candidate or NO_CANDIDATE,
         anchor=f"c{place}",
         blocked=bool(blocked),
-        summary=f"{met:,} of {len(required):,} required checks met",
+        summary=f"{met:,} of {len(required):,} required checks met" + (f", {waived:,} waived" if waived else ""),
         tallies=tallies(results),
         rows=tuple(rows),
         left_out=len(results) - len(rows),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 DEEPEST = 7  # 0.9999999: float32 tells no more apart
 TICKS = 4
 ROOMY = 3  # nines on a scale, up to which there is room for more lines
+LOWEST = "\N{LESS-THAN OR EQUAL TO} 0"  # cosines below 0 are no closer
 STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 
 
@@ -56,7 +57,9 @@ class Scale:
 
     def _nine_ticks(self) -> tuple[Tick, ...]:
         whole = range(math.ceil(self.low), math.floor(self.high) + 1)
-        lines = [Tick(self.at(_with_nines(count)), f"{_with_nines(count):.{max(count, 0)}f}") for count in whole]
+        lines = [
+            Tick(self.at(_with_nines(count)), f"{_with_nines(count):.{count}f}" if count else LOWEST) for count in whole
+        ]
         half = Tick(self.at(0.5), "0.5" if self.high - self.low <= ROOMY else "", minor=True)
         return (*lines, half) if self.low <= 0 else tuple(lines)
 
