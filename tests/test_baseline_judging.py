@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from made import FIDELITY, FITS, measured, measurement, policy, sram
 from past_made import BASELINE, DROP, HISTORY, OPTIONS, against_baseline, baseline_of, device_run, latency, only, ran
 
-from fidelity_gate import bounds
+from fidelity_gate import bounds, comparable
 from fidelity_gate.errors import ExitCode, PolicyError
 from fidelity_gate.judge import judge, missed
 from fidelity_gate.matching import requires
@@ -295,6 +295,20 @@ def test_of_several_differences_the_first_by_name_is_told() -> None:
     assert "runtime: kind of device recorded, and" in against_baseline(SLOWER, ran(), baseline_of(then)).reason
 
 
+def test_how_old_a_job_is_and_what_it_was_read_from_is_not_where_it_ran() -> None:
+    job = DeviceJob("j1", "", "S24", "14", "onnx", "npu", "d", "2026", simulated=False)
+    machine = (("processor", "a record (2026-07-01, 1 days old), S24"), ("tools", "qairt 2.40"))
+    older = (("processor", "a record (2026-07-01, 9 days old), S24"), ("tools", "qairt 2.40"))
+    then = baseline_of(ran(latency(), run=device_run(machine=machine, job=job)))
+
+    assert against_baseline(SLOWER, ran(run=device_run(machine=older, job=job)), then).outcome is Outcome.PASS
+    newer = ran(run=device_run(machine=(("tools", "qairt 2.41"),), job=job))
+    assert "runtime: tools qairt 2.40, and this run has qairt 2.41" in against_baseline(SLOWER, newer, then).reason
+    none = ran(run=device_run(machine=(), job=job))
+    assert against_baseline(SLOWER, none, baseline_of(none)).outcome is Outcome.PASS
+    assert comparable.place_of(device_run(machine=(), job=job)).where[-1] == ("tools", "")
+
+
 def test_a_baseline_that_ran_on_no_such_device_is_refused() -> None:
     then = baseline_of(ran())
     result = against_baseline(SLOWER, ran(), replace(then, candidates=(replace(then.candidates[0], places=()),)))
@@ -503,7 +517,7 @@ def test_a_relative_requirement_is_said_before_it_is_known() -> None:
 
 VALUES = st.lists(st.floats(-1.0, 1.0), min_size=2, max_size=2).map(tuple)
 LOSS = st.none() | st.floats(0.0, 0.5)
-PROFILE = settings(max_examples=150, deadline=None)
+PROFILE = settings(max_examples=80, deadline=None)
 
 
 @st.composite
@@ -564,9 +578,11 @@ def test_a_relative_check_passes_only_where_all_of_it_holds(
 
 
 def test_other_candidates_of_the_baseline_change_nothing() -> None:
+    (other,) = measured(candidates=("int4",)).candidates
+    other = replace(other, depth=replace(other.depth, steps=9))
     two = replace(
-        measured(measurement((0.98, 0.99)), measurement((0.1, 0.1), candidate="int4"), candidates=("int8", "int4")),
-        candidates=(*OLD.candidates, *measured(candidates=("int4",)).candidates),
+        measured(measurement((0.1, 0.1), candidate="int4"), measurement((0.98, 0.99)), candidates=("int4", "int8")),
+        candidates=(other, *OLD.candidates),
     )
     assert against_baseline(DROP, OLD, baseline_of(two)).outcome is Outcome.PASS
 

@@ -399,7 +399,7 @@ def test_only_the_last_runs_say_how_a_number_stands() -> None:
 # ---------------------------------------------------------------- properties
 
 SECONDS = st.floats(1e-4, 1e-1)
-PROFILE = settings(max_examples=100, deadline=None)
+PROFILE = settings(max_examples=60, deadline=None)
 
 
 @PROFILE
