@@ -282,7 +282,7 @@ def test_bombs_through_bases_are_refused_within_seconds(tmp_path: Path) -> None:
     child.write_text(f"{HEAD}name: child\nextends: [{', '.join(f'{name}.yaml' for name in names)}]\n")
     start = time.process_time()
     assert f"more than {LIMIT_TOTAL:,} bytes" in refusal(child)
-    assert time.process_time() - start < 10  # two are read, at a third of a second each
+    assert time.process_time() - start < 20  # two are read, at a third of a second each
 
 
 # ---------------------------------------------------------------- the command line

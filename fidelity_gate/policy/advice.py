@@ -5,13 +5,13 @@ Nothing here changes a verdict. Each rule has an id, shown in brackets, and a se
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fidelity_gate.policy.advice_figures import RULES as FIGURES
 from fidelity_gate.policy.devices import HOST
 from fidelity_gate.policy.energy import METRIC, NAME
 from fidelity_gate.policy.targets import LIMIT_UNITS, SHIPPED, limit_of
+from fidelity_gate.policy.weaknesses import Advice, Seen, in_order
 from fidelity_gate.records import Aggregate, Direction, Evidence, Severity
 from fidelity_gate.wording import LINT
 
@@ -20,92 +20,55 @@ if TYPE_CHECKING:
 
     from fidelity_gate.policy.bounding import Resolved
     from fidelity_gate.policy.problems import Problems
-    from fidelity_gate.records import Place, Policy
+    from fidelity_gate.records import Policy
 
-# Metrics whose values are 0 or 1 for a probe.
-_RIGHT_OR_WRONG = ("puzzle_exact", "puzzle_exact_drop")
 # Metrics that see what leaves the output head.
 _ANSWERS = ("answer_agreement", "puzzle_exact", "puzzle_exact_drop")
 _MIDDLES = (Aggregate.MEAN, Aggregate.MEDIAN)
 
 
-@dataclass(frozen=True, slots=True)
-class Advice:
-    """One weakness."""
-
-    rule: str
-    place: Place
-    what: str
-    hint: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """What the rules look at."""
-
-    policy: Policy
-    checks: Sequence[Resolved]  # those that are not off
-    places: Problems
-
-    @property
-    def first(self) -> Place:
-        """Where a whole block is meant: the key `checks`."""
-        return self.places.place(("checks",), key=True)
-
-    def of(self, metric: str) -> list[Resolved]:
-        return [resolved for resolved in self.checks if resolved.check.metric == metric]
-
-    @property
-    def traced(self) -> bool:
-        return any(resolved.plug.evidence.traced for resolved in self.checks)
-
-
 def advise(policy: Policy, checks: Sequence[Resolved], places: Problems) -> tuple[Advice, ...]:
     """Return every weakness, in the order of the file."""
     active = [resolved for resolved in checks if resolved.check.severity is not Severity.OFF]
-    seen = _Seen(policy, active, places)
+    seen = Seen(policy, active, places)
     found = [advice for rule in _RULES for advice in rule(seen)]
     found += _switched_off(checks)
-    return tuple(sorted(found, key=lambda advice: (*_order(advice.place), advice.rule)))
+    return in_order(found)
 
 
-def _order(place: Place) -> tuple[int, int]:
-    return place.line, place.column
-
-
-def _only_blind(seen: _Seen) -> Iterator[Advice]:
+def _only_blind(seen: Seen) -> Iterator[Advice]:
     traced = {r.check.metric for r in seen.checks if r.plug.evidence.traced}
     if traced == {"consecutive_similarity"}:
         what = "consecutive_similarity is nearly blind to precision, and nothing else looks at the trajectory"
         yield Advice("only-consecutive", seen.of("consecutive_similarity")[0].check.place, what, "add carry_fidelity")
 
 
-def _no_trajectory(seen: _Seen) -> Iterator[Advice]:
+def _no_trajectory(seen: Seen) -> Iterator[Advice]:
     if not seen.traced:
         what = "every check looks at files alone: nothing compares what the models do"
         yield Advice("files-only", seen.first, what, "add carry_fidelity and answer_agreement")
 
 
-def _no_norm(seen: _Seen) -> Iterator[Advice]:
+def _no_norm(seen: Seen) -> Iterator[Advice]:
     fidelity = seen.of("carry_fidelity")
     if fidelity and not seen.of("carry_norm_ratio"):
         what = "a cosine is blind to scale: a carry ten times too long has fidelity 1"
         yield Advice("scale-blind", fidelity[0].check.place, what, "add carry_norm_ratio beside carry_fidelity")
 
 
-def _no_answers(seen: _Seen) -> Iterator[Advice]:
+def _no_answers(seen: Seen) -> Iterator[Advice]:
     if seen.traced and not any(map(seen.of, _ANSWERS)):
         what = "carry metrics cannot see damage to the output head"
         yield Advice("answers-unseen", seen.first, what, "add answer_agreement, which needs no labels")
 
 
-def _no_share(seen: _Seen) -> Iterator[Advice]:
+def _no_share(seen: Seen) -> Iterator[Advice]:
     if not seen.of("compressed_share"):
         what = "a file that was left uncompressed has perfect fidelity"
         yield Advice("share-unseen", seen.first, what, "add compressed_share")
 
 
-def _mean_only(seen: _Seen) -> Iterator[Advice]:
+def _mean_only(seen: Seen) -> Iterator[Advice]:
     for metric in sorted({resolved.check.metric for resolved in seen.checks}):
         of_metric = [resolved for resolved in seen.of(metric) if resolved.check.severity is Severity.ERROR]
         if not of_metric:
@@ -117,7 +80,7 @@ def _mean_only(seen: _Seen) -> Iterator[Advice]:
             yield Advice("mean-only", of_metric[0].check.place, what, "add a check with aggregate: worst or p05")
 
 
-def _one_sided(seen: _Seen) -> Iterator[Advice]:
+def _one_sided(seen: Seen) -> Iterator[Advice]:
     for resolved in seen.checks:
         bound = resolved.check.bound
         if resolved.plug.direction is Direction.BOTH and None in (bound.minimum, bound.maximum):
@@ -126,37 +89,7 @@ def _one_sided(seen: _Seen) -> Iterator[Advice]:
             yield Advice("one-sided", resolved.check.place, what, f"add {missing}:")
 
 
-def _unresolved(seen: _Seen) -> Iterator[Advice]:
-    """Warn where a mean of right-or-wrong values is asked for more finely than so many probes can tell."""
-    probes = seen.policy.minimum_probes
-    for resolved in seen.checks:
-        check = resolved.check
-        whole = check.metric in _RIGHT_OR_WRONG or ("level", "puzzle") in check.options
-        if check.aggregate is not Aggregate.MEAN or not whole:
-            continue
-        slack = _slack(resolved)
-        if slack is not None and 0 < slack * probes < 1 - 1e-9:
-            what = f"with {probes} probes one wrong answer is {1 / probes:.2g}, more than the {slack:.2g} allowed"
-            hint = f"minimum_probes: {math.ceil(1 / slack)}, or require all of them"
-            yield Advice("unresolved", check.place, what, hint)
-
-
-def _slack(resolved: Resolved) -> float | None:
-    """Return how much worse than perfect the bound lets a fraction be."""
-    bound, direction = resolved.check.bound, resolved.plug.direction
-    if direction is Direction.HIGHER and bound.minimum is not None:
-        return 1.0 - bound.minimum
-    return bound.maximum if direction is Direction.LOWER else None
-
-
-def _few_probes(seen: _Seen) -> Iterator[Advice]:
-    probes = seen.policy.minimum_probes
-    if seen.traced and probes < 20:
-        what = f"minimum_probes is {probes}: a mean of so few probes says little about the next one"
-        yield Advice("few-probes", seen.first, what, "100 or more")
-
-
-def _idle_limits(seen: _Seen) -> Iterator[Advice]:
+def _idle_limits(seen: Seen) -> Iterator[Advice]:
     """Warn of a limit of one's own target that no check uses."""
     for index, target in enumerate(seen.policy.targets):
         if target.name in SHIPPED:
@@ -174,13 +107,13 @@ def _idle_limits(seen: _Seen) -> Iterator[Advice]:
                 )
 
 
-def _idle_lint(seen: _Seen) -> Iterator[Advice]:
+def _idle_lint(seen: Seen) -> Iterator[Advice]:
     if seen.policy.lint.place.line and not seen.of(LINT):
         what = "the block blocks nothing, and nothing is linted: no check has the metric lint"
         yield Advice("idle-lint", seen.policy.lint.place, what, "add {metric: lint, require: {max: 0}}")
 
 
-def _lint_of_warnings(seen: _Seen) -> Iterator[Advice]:
+def _lint_of_warnings(seen: Seen) -> Iterator[Advice]:
     """Warn where a count of findings may be exceeded: which ones they are is not looked at."""
     for resolved in seen.of(LINT):
         most = resolved.check.bound.maximum
@@ -191,7 +124,7 @@ def _lint_of_warnings(seen: _Seen) -> Iterator[Advice]:
             )
 
 
-def _idle_energy_models(seen: _Seen) -> Iterator[Advice]:
+def _idle_energy_models(seen: Seen) -> Iterator[Advice]:
     used = {dict(resolved.check.options).get(NAME) for resolved in seen.of(METRIC)}
     for model in seen.policy.energy_models:
         if model.name not in used:
@@ -200,7 +133,7 @@ def _idle_energy_models(seen: _Seen) -> Iterator[Advice]:
             yield Advice("idle-energy-model", place, what, f"options: {{model: {model.name}}}, or remove it")
 
 
-def _idle_devices(seen: _Seen) -> Iterator[Advice]:
+def _idle_devices(seen: Seen) -> Iterator[Advice]:
     used = {resolved.plug.device for resolved in seen.checks if resolved.plug.evidence is Evidence.DEVICE}
     for device in seen.policy.devices:
         if device.name not in used:
@@ -208,7 +141,7 @@ def _idle_devices(seen: _Seen) -> Iterator[Advice]:
             yield Advice("idle-device", device.place, what, f"options: {{device: {device.name}}}, or remove it")
 
 
-def _borrowed_limits(seen: _Seen) -> Iterator[Advice]:
+def _borrowed_limits(seen: Seen) -> Iterator[Advice]:
     """Warn where the limit of a device class is held against a figure of the machine that the gate runs on."""
     for resolved in seen.checks:
         check = resolved.check
@@ -223,7 +156,7 @@ def _switched_off(checks: Sequence[Resolved]) -> Iterator[Advice]:
         yield Advice("switched-off", resolved.check.place, f"{resolved.check.id} is off", "nothing looks at it")
 
 
-_RULES: tuple[Callable[[_Seen], Iterator[Advice]], ...] = (
+_RULES: tuple[Callable[[Seen], Iterator[Advice]], ...] = (
     _only_blind,
     _no_trajectory,
     _no_norm,
@@ -231,8 +164,7 @@ _RULES: tuple[Callable[[_Seen], Iterator[Advice]], ...] = (
     _no_share,
     _mean_only,
     _one_sided,
-    _unresolved,
-    _few_probes,
+    *FIGURES,
     _idle_limits,
     _idle_lint,
     _lint_of_warnings,

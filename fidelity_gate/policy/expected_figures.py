@@ -108,7 +108,7 @@ class _Source:
         for path, figures in self._all(candidates):
             for name in figures:
                 if name not in known:
-                    what = f"'{name}' is neither a check of the policy nor a metric of one"
+                    what = f"'{name}' is no check and no metric of the policy"
                     raise self._error((*path, name), what, near_or_known(name, known))
 
     def measured(self, candidate: str) -> Iterator[Measurement]:

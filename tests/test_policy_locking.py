@@ -1,0 +1,208 @@
+"""`locked`: tightening is accepted and never lets more through, loosening is always refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from made import measured as made_measured
+from made import measurement
+
+from fidelity_gate.analysis.linting import chosen_rules
+from fidelity_gate.judge import judge
+from fidelity_gate.policy.linting import severities
+from fidelity_gate.policy.loading import Examined, examine
+from fidelity_gate.records import Aggregate, Direction, LintSettings, ModelSpec, Outcome, Policy, Severity
+
+HEAD = "apiVersion: fidelity-gate/v1\n"
+DEPTH = "recursion: {h_cycles: 2, l_cycles: 2, steps: 3}\n"
+CHILD = f"{HEAD}name: child\nextends: base.yaml\n{DEPTH}"
+CANDIDATE = "candidates: {int8: int8.safetensors}\n"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("locks")
+
+
+def both(folder: Path, base: str, child: str) -> Examined:
+    (folder / "base.yaml").write_text(f"{HEAD}name: base\n{base}")
+    name = str(folder / "child.yaml")
+    return examine(f"{CHILD}{child}".encode(), name)
+
+
+def told(found: Examined) -> list[str]:
+    return [str(problem) for problem in found.problems]
+
+
+# ---------------------------------------------------------------- properties
+
+BOUNDS = st.floats(-0.95, 0.95).map(lambda value: round(value, 4))
+KINDS = st.sampled_from(["min", "max"])
+
+
+def a_check(low: float, high: float, *, locked: bool = False) -> str:
+    lock = ", locked: true" if locked else ""
+    bound = f"{{min: {low!r}, max: {high!r}}}"
+    return f"checks:\n  c: {{metric: consecutive_similarity, aggregate: worst, require: {bound}{lock}}}\n"
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_bound_is_accepted_under_a_lock_exactly_where_it_lets_nothing_new_through(
+    folder: Path, data: st.DataObject
+) -> None:
+    low, high = sorted(data.draw(st.tuples(BOUNDS, BOUNDS)))
+    new_low, new_high = sorted(data.draw(st.tuples(st.one_of(BOUNDS, st.just(low)), st.one_of(BOUNDS, st.just(high)))))
+    refine = f"checks:\n  c: {{require: {{min: {new_low!r}, max: {new_high!r}}}}}\n"
+    found = both(folder, a_check(low, high, locked=True), refine + CANDIDATE)
+    tighter = new_low >= low and new_high <= high
+    assert (found.policy is not None) == tighter
+    if not tighter:
+        assert all("is looser than" in line and "locked at" in line for line in told(found))
+        return
+    assert found.policy is not None
+    values = (data.draw(st.floats(-1, 1)),) * 99 + (data.draw(st.floats(-1, 1)),)
+    loose = examine(f"{HEAD}name: p\n{DEPTH}{CANDIDATE}{a_check(low, high)}".encode(), "p.yaml").policy
+    assert loose is not None
+    if outcome(loose, values) is Outcome.FAIL:
+        assert outcome(found.policy, values) is Outcome.FAIL
+
+
+def outcome(policy: Policy, values: tuple[float, ...]) -> Outcome:
+    (check,) = policy.checks
+    one = measurement(values, metric=check.metric, options=check.options, direction=Direction.BOTH)
+    (result,) = judge(policy, made_measured(one, probes=100)).results
+    return result.outcome
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(old=st.integers(1, 400), new=st.integers(1, 400), limits=st.tuples(st.floats(0.01, 0.99), st.floats(0.01, 0.99)))
+def test_locked_blocks_can_only_be_tightened(folder: Path, old: int, new: int, limits: tuple[float, float]) -> None:
+    floor = f"noise_floor: {{limit: {limits[0]!r}, locked: true}}\n"
+    base = f"minimum_probes: {old}\nlocked: [minimum_probes]\n{floor}{a_check(0.1, 0.2)}"
+    found = both(folder, base, f"minimum_probes: {new}\nnoise_floor: {{limit: {limits[1]!r}}}\n")
+    refused = [line for line in told(found) if "locked at" in line]
+    assert len(refused) == (new < old) + (limits[1] < limits[0])
+    assert (found.policy is None) == bool(refused)
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(old=st.sampled_from(list(Severity)), new=st.sampled_from(list(Severity)))
+def test_a_locked_severity_never_gets_lower(folder: Path, old: Severity, new: Severity) -> None:
+    rank = {Severity.OFF: 0, Severity.WARN: 1, Severity.ERROR: 2}
+    other = "  d: {metric: model_size, require: {max: 1 MB}}\n"
+    base = a_check(0.1, 0.2, locked=True).replace("locked", f"severity: {old}, locked") + other
+    found = both(folder, base, f"checks:\n  c: {{severity: {new}}}\n")
+    assert (found.policy is not None) == (rank[new] >= rank[old])
+
+
+PREFIXES = st.lists(st.sampled_from(["FG", "FG1", "FG2", "FG20", "FG201", "FG4", "FG505"]), max_size=3, unique=True)
+SEVERITIES = st.dictionaries(st.sampled_from(["FG", "FG2", "FG201", "FG404"]), st.sampled_from(list(Severity)))
+
+
+@settings(max_examples=60, deadline=None)
+@given(select=PREFIXES, ignore=PREFIXES, severity=SEVERITIES)
+def test_severities_of_rules_are_those_that_lint_runs_with(
+    select: list[str], ignore: list[str], severity: dict[str, Severity]
+) -> None:
+    chosen = LintSettings(tuple(select), tuple(ignore), tuple(sorted(severity.items())))
+    ran = {one.rule.code: one.severity for one in chosen_rules(chosen)}
+    assert {code: one for code, one in severities(chosen).items() if one is not Severity.OFF} == ran
+
+
+# ---------------------------------------------------------------- single cases
+
+LOCKED = a_check(0.1, 0.9, locked=True)
+
+
+def test_equal_values_are_fine_under_a_lock_however_they_are_written(tmp_path: Path) -> None:
+    base = "checks:\n  s: {metric: compressed_share, require: {min: 90 %}, locked: true}\n"
+    assert told(both(tmp_path, base, "checks:\n  s: {require: {min: 0.9}, severity: error}\n")) == []
+
+
+def test_a_lock_holds_at_every_later_file_with_what_it_says_there(tmp_path: Path) -> None:
+    (tmp_path / "org.yaml").write_text(f"{HEAD}name: org\n{LOCKED}")
+    team = "extends: org.yaml\nchecks:\n  c: {require: {min: 0.5}}\n"
+    refused = told(both(tmp_path, team, "checks:\n  c: {require: {min: 0.3}}\n"))
+    assert len(refused) == 1
+    assert "0.3 is looser than 0.5, locked at base.yaml:5:22" in refused[0]
+    assert told(both(tmp_path, team, "checks:\n  c: {require: {min: 0.6}}\n")) == []
+
+
+def test_a_lock_cannot_be_dodged_by_a_base_in_between(tmp_path: Path) -> None:
+    (tmp_path / "org.yaml").write_text(f"{HEAD}name: org\n{LOCKED}")
+    team = "extends: org.yaml\nchecks:\n  c: {require: {min: 0}}\n"
+    assert "0 is looser than 0.1" in told(both(tmp_path, team, ""))[0]
+
+
+def test_the_second_of_two_bases_is_held_by_the_locks_of_the_first(tmp_path: Path) -> None:
+    (tmp_path / "other.yaml").write_text(f"{HEAD}name: other\nchecks:\n  c: {{severity: off}}\n")
+    (tmp_path / "base.yaml").write_text(f"{HEAD}name: base\n{LOCKED}")
+    text = (
+        CHILD.replace("base.yaml", "[base.yaml, other.yaml]")
+        + "checks:\n  d: {metric: model_size, require: {max: 1 MB}}\n"
+    )
+    found = examine(text.encode(), str(tmp_path / "child.yaml"))
+    assert any("off is looser than error, locked at" in line for line in told(found))
+
+
+def test_the_second_end_of_a_bound_is_tighter_than_one(tmp_path: Path) -> None:
+    base = "checks:\n  f: {metric: carry_fidelity, aggregate: mean, require: {min: 0.9}, locked: true}\n"
+    assert told(both(tmp_path, base, "checks:\n  f: {require: {max: 0.999}}\n")) == []
+
+
+def test_a_locked_check_of_targets_takes_the_targets_of_who_extends_it_where_the_base_has_none(tmp_path: Path) -> None:
+    base = "checks:\n  s: {metric: sram_peak, require: {max: target.sram}, locked: true}\n"
+    assert told(both(tmp_path, base, "targets: [soc-8mb]\n")) == []
+    other = "  t: {metric: sram_peak, options: {scenario: full_load}, require: {max: target.sram}}\n"
+    refused = told(both(tmp_path, base, f"targets: [soc-8mb]\nchecks:\n  s: {{require: {{max: 9 MiB}}}}\n{other}"))
+    assert any("leaves out soc-8mb" in line for line in refused)
+
+
+def test_a_policy_may_add_targets_candidates_devices_and_checks_beside_locked_ones(tmp_path: Path) -> None:
+    base = (
+        f"targets: [soc-8mb]\nlocked: [targets]\n{CANDIDATE}devices: {{a: {{use: host-cpu}}}}\n"
+        "checks:\n  s: {metric: sram_peak, require: {max: target.sram}, locked: true}\n"
+        "  t: {metric: latency, options: {device: a}, require: {max: 1 s}, locked: true}\n"
+    )
+    child = (
+        "targets: [soc-8mb, mcu-4mb]\ncandidates: {int4: b}\ndevices: {b: {use: host-cpu}}\n"
+        "checks:\n  z: {metric: model_size, require: {max: 1 MB}}\n"
+        "  u: {metric: latency, options: {device: b}, require: {max: 1 s}}\n"
+    )
+    assert told(both(tmp_path, base, child)) == []
+
+
+def test_a_base_that_is_wrong_in_itself_is_told_even_where_a_policy_mends_it(tmp_path: Path) -> None:
+    base = "checks:\n  f: {metric: carry_fidelity, aggregate: mean, require: {min: 2}, locked: true}\n"
+    refused = told(both(tmp_path, base, "checks:\n  f: {require: {min: 0.9}}\n"))
+    assert any(line.startswith(f"{tmp_path / 'base.yaml'}:4:") for line in refused)
+
+
+def test_a_lock_in_a_policy_that_nothing_extends_says_nothing(tmp_path: Path) -> None:
+    found = examine(f"{HEAD}name: p\n{DEPTH}{LOCKED}".encode(), str(tmp_path / "p.yaml"))
+    assert told(found) == []
+
+
+def test_a_base_may_be_looked_at_but_never_judged_by(tmp_path: Path) -> None:
+    text = (
+        f"{HEAD}name: b\nbase: true\nchecks:\n  s: {{metric: sram_peak, require: {{max: target.sram}}, locked: true}}\n"
+    )
+    name = str(tmp_path / "b.yaml")
+    assert "only there to be extended" in told(examine(text.encode(), name))[0]
+    assert told(examine(text.encode(), name, as_base=True)) == []
+    wrong = examine(text.replace("sram_peak", "sram_peek").encode(), name, as_base=True)
+    assert "no metric is named 'sram_peek'" in told(wrong)[0]
+
+
+def test_locked_measurements_of_one_policy_judge_as_before() -> None:
+    policy = examine(f"{HEAD}name: p\n{DEPTH}{LOCKED}".encode(), "p.yaml").policy
+    assert policy is not None
+    named = replace(policy, candidates=(ModelSpec("int8", "a"),))
+    assert named.checks[0].aggregate is Aggregate.WORST
+    assert outcome(named, (0.5,) * 100) is Outcome.PASS
+    assert outcome(named, (0.5,) * 99 + (0.95,)) is Outcome.FAIL
