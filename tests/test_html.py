@@ -328,7 +328,8 @@ def test_provenance_holds_every_digest_whole():
     found = page(rich())
     for text in ("p" * 64, "i" * 64, "digest of reference", *(f"digest of {name}" for name in NAMES)):
         assert text in text_of(found)
-    assert "fidelity-gate run release.gate.yaml --keep-going" in text_of(found)
+    models = "--reference ref.safetensors --candidate int8=int8.safetensors --candidate int4=int4.safetensors"
+    assert f"fidelity-gate run release.gate.yaml {models}" in text_of(found)
 
 
 # ---------------------------------------------------------------- names of strangers

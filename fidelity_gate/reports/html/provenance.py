@@ -11,10 +11,13 @@ from fidelity_gate.reports.html.figures import count_of
 from fidelity_gate.units import format_against, format_value
 
 if TYPE_CHECKING:
-    from fidelity_gate.records import ModelRecord, NoiseFloor, Options, Report
+    from collections.abc import Iterator
+
+    from fidelity_gate.records import ModelRecord, NoiseFloor, Options, Policy, Report
 
 MOST_MODELS = 60
 MOST_NOTES = 6
+MOST_GIVEN = 6  # models in one command line
 EXITS = {
     0: "every required check was measured and met",
     1: "measured, and a check failed",
@@ -134,8 +137,18 @@ def _commands(report: Report) -> tuple[str, ...]:
     if report.policy is None or not report.policy.path:
         return ()
     policy = shlex.quote(report.policy.path)
+    models = "".join(_given(report.policy))
     return (
-        f"fidelity-gate run {policy} --keep-going --measurements measurements.json --report json:verdict.json",
+        f"fidelity-gate run {policy}{models} --keep-going --measurements measurements.json --report json:verdict.json",
         "fidelity-gate report verdict.json --report html:report.html",
         f"fidelity-gate judge measurements.json --policy {policy}",
     )
+
+
+def _given(policy: Policy) -> Iterator[str]:
+    """Yield the options for models that the policy itself does not name."""
+    if policy.reference.path and not policy.reference.place.line:
+        yield f" --reference {shlex.quote(policy.reference.path)}"
+    for spec in policy.candidates[:MOST_GIVEN]:
+        if not spec.place.line:
+            yield f" --candidate {shlex.quote(f'{spec.name}={spec.path}')}"
