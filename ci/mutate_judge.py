@@ -2,9 +2,9 @@
 
     python -m ci.mutate_judge [--only judge.py] [--list]
 
-Each mutant is one changed node of the syntax tree of bounds.py, comparable.py, matching.py, regressions.py or judge.py.
-It lives in a forked child that runs the judge's tests until the first failure; one that no test notices is a survivor,
-and the exit code is 1.
+Each mutant is one changed node of the syntax tree of bounds.py, comparable.py, matching.py, regressions.py, waiving.py
+or judge.py. It lives in a forked child that runs the judge's tests until the first failure; one that no test notices is
+a survivor, and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -26,8 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).resolve().parents[1]
-MODULES = ("bounds", "comparable", "matching", "regressions", "judge")  # what others import comes first
-TESTS = tuple(ROOT / "tests" / f"test_{name}.py" for name in ("baseline_judging", "history_judging", "judge"))
+MODULES = ("bounds", "comparable", "matching", "regressions", "waiving", "judge")  # what others import comes first
+TESTS = tuple(
+    ROOT / "tests" / f"test_{name}.py" for name in ("baseline_judging", "history_judging", "waiver_judging", "judge")
+)
 SECONDS = 300  # a mutant that runs longer hangs, and counts as noticed
 
 # Mutants that change nothing anybody could see: (source line, change) -> the reason.
@@ -231,7 +233,7 @@ def _smaller_changes(node: ast.AST, text: str) -> Iterator[Change]:
         case ast.Raise() | ast.Expr(value=ast.Call() | ast.Yield() | ast.YieldFrom()):
             yield f"{text}  [removed]", lambda _: ast.Pass()
         # None instead of no text is what the type checker tells; text instead of none is a mutant of its own.
-        case ast.Return(value=ast.expr() as value) if ast.unparse(value) != "''":
+        case ast.Return(value=ast.expr() as value) if ast.unparse(value) not in ("''", "None"):
             yield f"{text}  [-> None]", _set("value", ast.Constant(None))
 
 
