@@ -1,0 +1,58 @@
+"""`fidelity-gate ci`: what the files in `ci/` of this project call, and what shell should not do there."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+from fidelity_gate.errors import UsageError
+from fidelity_gate.registry import unknown
+
+EPILOG = """\b
+Examples:
+  fidelity-gate ci run policies/release.yaml --reports reports --commit "$(git rev-parse HEAD)"
+  fidelity-gate ci require reports/fidelity-gate-verdict.json --commit "$(git rev-parse HEAD)"
+
+GitHub, GitLab and Jenkins: docs/ci-github.md, docs/ci-gitlab.md, docs/ci-jenkins.md.
+"""
+# Name -> where its command is, and what the group's help says of it without importing it.
+COMMANDS = {
+    "run": ("fidelity_gate.verbs.ci_run:run", "The gate with every report and a verdict file."),
+    "require": ("fidelity_gate.verbs.ci_require:require", "Whether a verdict file says passed, on this commit."),
+    "plan": ("fidelity_gate.verbs.ci_github:plan", "A step of the GitHub action: whose policy counts."),
+    "github": ("fidelity_gate.verbs.ci_github:github", "A step of the GitHub action: the gate itself."),
+}
+
+
+class _Ci(click.Group):
+    """A group that imports a command only when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise unknown(args[0], COMMANDS, what="ci has no verb", kind=UsageError)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, told) for name, (_, told) in COMMANDS.items()])
+
+
+@click.group(cls=_Ci, epilog=EPILOG, invoke_without_command=True)
+@click.pass_context
+def ci(context: click.Context) -> None:
+    """Run the gate in a CI, and hold later jobs to what it said."""
+    if context.invoked_subcommand is None:
+        raise UsageError("ci needs a verb of its own", hint=f"{', '.join(COMMANDS)}; see ci --help")

@@ -1,0 +1,210 @@
+"""The GitHub action, step by step as the runner runs it, on a real model and a real policy."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import ci_repository
+import pytest
+from actions import Runner
+from ci_repository import QUICK, UNDECIDED
+
+CI = Path(__file__).resolve().parents[1] / "ci"
+REPORTS = [
+    *("fidelity-gate-annotations.txt", "fidelity-gate-verdict.json", "fidelity-gate.html", "fidelity-gate.json"),
+    *("fidelity-gate.md", "fidelity-gate.sarif", "fidelity-gate.xml"),
+]
+BASE = "release/$(id)'1"  # a branch may be called so
+POLICY = 'policies/we\'ird $(id) `id` %0A "q" ü.yaml'
+PLACE = "build $(id)/ü 'int8' %0A.safetensors"
+
+
+@pytest.fixture(scope="session")
+def repository(tmp_path_factory):
+    return ci_repository.made(tmp_path_factory.mktemp("ci"))
+
+
+@pytest.fixture
+def job(tmp_path, repository):
+    """Return a job that has checked out a commit of the repository."""
+
+    def begin(branch="main", **github):
+        runner = Runner(tmp_path / "job", repository.origin)
+        sha = repository.workspace(runner.workspace, branch)
+        event = {"repository": {"default_branch": "main"}} | github.pop("event", {})
+        runner.github = {
+            "event_name": "push",
+            "ref": f"refs/heads/{branch}",
+            "ref_protected": False,
+            "base_ref": "",
+            "sha": sha,
+            "repository": "somebody/models",
+            "run_id": "77",
+            "event": event,
+            **github,
+        }
+        return runner
+
+    return begin
+
+
+def gate(runner, **inputs):
+    given = {"install": "false", "policy": "policies/release.yaml"}
+    return runner.run(CI / "action.yml", given | {key.replace("_", "-"): value for key, value in inputs.items()})
+
+
+def required(runner, ran, **inputs):
+    given = {
+        "gate-result": "failure" if ran.code else "success",
+        "verdict-digest": ran.outputs["verdict-digest"],
+    }
+    shutil.rmtree(runner.temp / "fidelity-gate-required", ignore_errors=True)
+    return runner.run(CI / "require" / "action.yml", given | inputs)
+
+
+def verdict_of(runner):
+    return json.loads((runner.artifacts / "fidelity-gate" / "fidelity-gate-verdict.json").read_text())
+
+
+def test_main_is_judged_by_its_own_commit_and_the_required_job_agrees_and_notices_any_change(job, repository) -> None:
+    runner = job()
+    ran = gate(runner)
+    assert (ran.code, ran.outputs["verdict"], ran.outputs["exit-code"]) == (0, "passed", "0"), ran.log
+    verdict = verdict_of(runner)
+    assert verdict["run"] == {
+        "commit": repository.main,
+        "repository": "somebody/models",
+        "run": "77",
+        "policy_commit": repository.main,
+    }
+    assert json.loads(ran.outputs["artifact-digests"]) == {"int8": verdict["digests"]["candidate.int8"]}
+    assert ran.outputs["policy-digest"] == verdict["digests"]["policy"]
+    assert sorted(file.name for file in (runner.artifacts / "fidelity-gate").iterdir()) == REPORTS
+    assert "PASSED: quick" in ran.summary
+    assert ran.commands == []  # nothing to annotate
+    assert not list(runner.workspace.glob(".fidelity-gate*"))
+
+    passed = required(runner, ran)
+    assert (passed.code, "passed (exit 0)" in passed.log) == (0, True)
+    assert required(runner, ran, **{"gate-result": "skipped"}).code == 3
+    assert required(runner, ran, **{"gate-result": ""}).code == 3
+    assert required(runner, ran, **{"verdict-digest": ""}).code == 3
+    assert required(runner, ran, **{"verdict-digest": "0" * 64}).code == 3
+    assert required(runner, ran, **{"policy-digest": "0" * 64}).code == 3
+    assert required(runner, ran, **{"artifact-name": "of-nobody"}).code == 3
+    for key, value in (("sha", "0" * 40), ("run_id", "78"), ("repository", "somebody/else")):
+        true, runner.github[key] = runner.github[key], value
+        assert required(runner, ran).code == 3
+        runner.github[key] = true
+    file = runner.artifacts / "fidelity-gate" / "fidelity-gate-verdict.json"
+    file.write_text(file.read_text().replace('"created": "2', '"created": "3'))
+    assert required(runner, ran).code == 3
+
+
+def test_a_pull_request_is_judged_by_its_base_whatever_its_own_policy_says(job, repository, tmp_path) -> None:
+    strict = QUICK.replace("400 KiB", "100 KiB")
+    repository.branch(tmp_path / "base", BASE, {POLICY: strict})
+    repository.branch(tmp_path / "head", "topic", {POLICY: QUICK, PLACE: repository.int8.read_bytes()})
+    runner = job("topic", event_name="pull_request", ref="refs/pull/1/merge", base_ref=BASE)
+    ran = gate(runner, policy=POLICY, candidate=f"\n  int8={PLACE}\n\n", report_folder="out/$(id) 'ü/deep")
+    assert (ran.code, ran.outputs["verdict"], ran.outputs["exit-code"]) == (1, "failed", "1"), ran.log
+    assert "uid=" not in ran.log
+    (level, properties, message) = ran.commands[0]
+    assert (level, properties["file"], properties["line"], len(ran.commands)) == ("error", POLICY, "8", 1)
+    assert "small-enough" in message
+    assert "BLOCKED: quick" in ran.summary
+    verdict = verdict_of(runner)
+    assert (verdict["verdict"], verdict["exit_code"], verdict["policy"]) == ("failed", 1, POLICY)
+    assert verdict["run"]["policy_commit"] != verdict["run"]["commit"] == runner.github["sha"]
+    assert (ran.outcomes["gate"], ran.outcomes["upload"]) == ("failure", "success")
+    assert required(runner, ran).code == 3
+
+    # What the policy names itself is looked for beside the pull request's other files, and never beside the base's.
+    (runner.workspace / "dist" / "int8.safetensors").unlink()
+    shutil.rmtree(runner.artifacts / "fidelity-gate")
+    ran = gate(runner, policy=POLICY)
+    assert (ran.code, ran.outputs["verdict"]) == (2, "refused"), ran.log
+    assert "there is no such file" in ran.log
+
+
+def test_only_an_explicit_input_lets_a_branch_bring_its_own_policy(job, repository, tmp_path) -> None:
+    repository.branch(tmp_path / "weak", "weak", {"policies/weak.yaml": QUICK, "policies/release.yaml": UNDECIDED})
+    runner = job("weak")  # a push to somebody's branch: its check counts for the pull request of the same commit
+    ran = gate(runner, policy="policies/weak.yaml")
+    assert (ran.code, ran.outputs["verdict"]) == (2, "refused")
+    assert runner.uses[-2][1]["ref"] == "refs/heads/main"
+    shutil.rmtree(runner.artifacts / "fidelity-gate")
+    ran = gate(runner, policy="policies/weak.yaml", policy_from="workspace")
+    assert (ran.code, ran.outputs["verdict"]) == (0, "passed"), ran.log
+    shutil.rmtree(runner.artifacts / "fidelity-gate")
+    ran = gate(runner, policy_from=runner.github["sha"])
+    assert (ran.code, ran.outputs["verdict"], ran.outputs["exit-code"]) == (3, "undecided", "3"), ran.log
+    assert verdict_of(runner)["run"]["policy_commit"] == runner.github["sha"]
+
+
+def test_a_summary_that_is_nearly_full_stays_under_its_limit(job) -> None:
+    runner = job()
+    runner.summary_before = "x" * 1_044_000
+    ran = gate(runner)
+    assert ran.code == 0
+    assert len(ran.summary) < 4_000
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_summary_that_cannot_be_written_is_no_pass_and_leaves_no_verdict_file(job) -> None:
+    runner = job()
+    runner.summary_file = "/dev/full"
+    ran = gate(runner)
+    assert (ran.code, ran.outputs["verdict"], ran.outputs["exit-code"]) == (4, "internal", "4")
+    assert "fidelity-gate-verdict.json" not in os.listdir(runner.artifacts / "fidelity-gate")  # noqa: PTH208
+    assert "fidelity-gate.xml" in os.listdir(runner.artifacts / "fidelity-gate")  # noqa: PTH208
+
+
+def test_what_lies_in_the_workspace_decides_no_import(job) -> None:
+    runner = job()
+    for name in ("json", "numpy", "click", "fidelity_gate", "sitecustomize"):
+        (runner.workspace / f"{name}.py").write_text("raise SystemExit('imported')\n")
+    runner.variables["PYTHONPATH"] = str(runner.workspace)
+    ran = gate(runner, policy="policies/none.yaml", policy_from="workspace")
+    assert (ran.code, ran.outputs["verdict"]) == (2, "refused"), ran.log
+    assert "imported" not in ran.log
+
+
+FAKE_PYTHON = """#!/usr/bin/env bash
+printf '%q ' "$@" >> "$RUNNER_TEMP/calls"; printf '%s %s\\n' "$PWD" "$PIP_CONSTRAINT" >> "$RUNNER_TEMP/calls"
+if [[ "$2 $3" == "-m venv" ]]; then mkdir -p "$4/bin"; cp "$0" "$4/bin/python"; fi
+"""
+
+
+@pytest.mark.parametrize("extras", ["torch,attest", ""])
+def test_installing_makes_an_environment_of_its_own_from_this_very_commit(tmp_path, extras) -> None:
+    temp, work, fake = tmp_path / "te mp", tmp_path / "work", tmp_path / "bin" / "python3"
+    for folder in (temp, work, fake.parent):
+        folder.mkdir()
+    fake.write_text(FAKE_PYTHON)
+    fake.chmod(0o755)
+    variables = {"PATH": f"{fake.parent}:/usr/bin:/bin", "RUNNER_TEMP": str(temp), "FG_SOURCE": str(CI.parent)}
+    variables |= {"FG_INSTALL": "true", "FG_EXTRAS": extras, "FG_PYTHON": ""}
+    subprocess.run(["bash", str(CI / "install.sh")], cwd=work, env=variables, check=True)
+    calls = (temp / "calls").read_text().splitlines()
+    home = temp / "fidelity-gate"
+    wanted = str(CI.parent) + (f"\\[{extras.replace(',', chr(92) + ',')}\\]" if extras else "")
+    assert calls[0].startswith("-I -m venv ")
+    assert (
+        calls[1] == f"-I -m pip install --disable-pip-version-check --no-input --quiet {wanted} {home} constraints.txt"
+    )
+    assert (home / "constraints.txt").read_bytes() == (CI / "constraints.txt").read_bytes()
+    assert all(call.startswith("-I ") for call in calls)
+    assert os.access(home / "gate", os.X_OK)
+
+
+def test_extras_that_are_no_words_never_reach_pip(tmp_path) -> None:
+    variables = {"PATH": "/usr/bin:/bin", "RUNNER_TEMP": str(tmp_path), "FG_SOURCE": str(CI.parent)}
+    variables |= {"FG_INSTALL": "true", "FG_EXTRAS": "torch] --index-url=x [", "FG_PYTHON": sys.executable}
+    done = subprocess.run(["bash", str(CI / "install.sh")], env=variables, capture_output=True, check=False, text=True)
+    assert (done.returncode, "extras: words" in done.stderr) == (2, True)
