@@ -177,6 +177,31 @@ def test_a_policy_may_add_targets_candidates_devices_and_checks_beside_locked_on
     assert told(both(tmp_path, base, child)) == []
 
 
+def test_a_locked_check_of_findings_holds_every_rule_that_the_base_says_nothing_of(tmp_path: Path) -> None:
+    base = "checks:\n  l: {metric: lint, require: {max: 0}, locked: true}\n"
+    assert told(both(tmp_path, base, "lint: {severity: {FG6: error}}\n")) == []
+    (refused,) = told(both(tmp_path, base, "lint: {ignore: [FG201]}\n"))
+    assert "FG201 off is looser than FG201 error" in refused
+
+
+def test_targets_of_a_base_that_are_not_locked_can_be_replaced(tmp_path: Path) -> None:
+    base = "targets: [mcu-4mb]\nnoise_floor: {limit: 0.99, locked: true}\n"
+    base += "checks:\n  l: {metric: lint, require: {max: 0}}\n"
+    child = (
+        "targets: [soc-8mb]\ncandidates: {int8: {path: a, targets: [soc-8mb]}}\n"
+        "checks:\n  s: {metric: sram_peak, require: {max: target.sram}, targets: [soc-8mb]}\n"
+    )
+    assert told(both(tmp_path, base, child)) == []
+
+
+def test_a_candidate_may_be_for_a_target_of_its_own_beside_a_locked_check_of_the_bases(tmp_path: Path) -> None:
+    base = "targets: [mcu-4mb]\nchecks:\n  s: {metric: sram_peak, require: {max: target.sram}, locked: true}\n"
+    child = "targets: [soc-8mb, mcu-4mb]\ncandidates: {a: {path: a, targets: [soc-8mb]}, b: b}\n"
+    assert told(both(tmp_path, base, child)) == []
+    fewer = told(both(tmp_path, base, f"{child}checks:\n  s: {{targets: [mcu-4mb]}}\n"))
+    assert any("leaves out soc-8mb" in line for line in fewer) or any("no check" in line for line in fewer)
+
+
 def test_a_base_that_is_wrong_in_itself_is_told_even_where_a_policy_mends_it(tmp_path: Path) -> None:
     base = "checks:\n  f: {metric: carry_fidelity, aggregate: mean, require: {min: 2}, locked: true}\n"
     refused = told(both(tmp_path, base, "checks:\n  f: {require: {min: 0.9}}\n"))

@@ -14,6 +14,8 @@ from fidelity_gate.policy.targets import PREFIX
 from fidelity_gate.policy.yaml_reader import read_tree
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from fidelity_gate.policy.yaml_reader import Node
 
 # The deepest recursion there can be: no step that a base names may be beyond it.
@@ -34,12 +36,21 @@ def is_base(tree: Node) -> bool:
 
 def filled(tree: Node) -> Node:
     """Return a base, completed by what stands for the policies that extend it."""
-    said, filling = dict(tree.entries or {}), read_tree(_FILLING, _NAME).entries or {}
+    said, filling = dict(tree.entries or {}), _filling()
     for key in ("recursion", "checks"):
         said.setdefault(key, filling[key])
     if _names_limits(tree):
         said.setdefault("targets", filling["targets"])
     return replace(tree, entries=said)
+
+
+def any_checks() -> Node:
+    """Return `checks:` that ask for hardly anything, where some have to be."""
+    return _filling()["checks"]
+
+
+def _filling() -> Mapping[str, Node]:
+    return read_tree(_FILLING, _NAME).entries or {}
 
 
 def _names_limits(node: Node) -> bool:

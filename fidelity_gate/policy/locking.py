@@ -17,6 +17,7 @@ from fidelity_gate.policy.differing import WEAKENING, Change
 from fidelity_gate.policy.energy import METRIC as ENERGY
 from fidelity_gate.policy.energy import NAME as MODEL
 from fidelity_gate.policy.extending import SHIPPED
+from fidelity_gate.policy.fragments import any_checks
 from fidelity_gate.policy.merging import LOCKED, merged
 from fidelity_gate.policy.waivers import KEY, RULES
 from fidelity_gate.records import Evidence
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 # Mappings of names in which a base and the policy may each have their own.
 _NAMED = ("candidates", "devices", "energy_models")
+TARGETS = "targets"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,14 +147,25 @@ def as_meant(base: Node, policy: Node, names: Collection[str | int]) -> Node:
     for key in _NAMED:
         if key in old and key in new and old[key].entries is not None:
             entries[key] = replace(old[key], entries={**(new[key].entries or {}), **(old[key].entries or {})})
+    if TARGETS in old and TARGETS in new:
+        entries[TARGETS] = _all_targets(old[TARGETS], new[TARGETS])
     checks = {str(name): node for name, node in (old["checks"].entries or {}).items() if name in names} if names else {}
-    if checks:
-        entries["checks"] = replace(old["checks"], entries=checks)
-    else:
-        entries["checks"] = new["checks"]
-    for key in (LOCKED, KEY):  # waivers are of the policy's own checks
+    entries["checks"] = replace(old["checks"], entries=checks) if checks else any_checks()
+    # Waivers are of the policy's own checks, and what a base does not say of lint means every rule as it ships.
+    for key in (LOCKED, KEY, *([] if LINT in old else [LINT])):
         entries.pop(key, None)
     return replace(merged(base, policy), entries=entries)
+
+
+def _all_targets(old: Node, new: Node) -> Node:
+    """Return the targets of a base, and those that only the policy has."""
+    known = {_name_of(item) for item in old.items or ()}
+    return replace(old, items=(*(old.items or ()), *(one for one in new.items or () if _name_of(one) not in known)))
+
+
+def _name_of(target: Node) -> object:
+    named = (target.entries or {}).get("name")
+    return target.scalar if named is None else named.scalar
 
 
 def _broken(base: Side, final: Side, locks: list[Lock]) -> Iterator[tuple[Lock, Difference]]:
@@ -185,8 +198,9 @@ def _beginnings(path: Path) -> Iterator[Path]:
 def _refuse(lock: Lock, difference: Difference, base: Side, final: Side, problems: Problems) -> None:
     words = "is looser than" if difference.change is Change.LOOSER else "is not comparable with"
     said = f"{difference.after} {words}" if difference.after else "leaves out"
-    here = final.place(difference.path)
-    what = f"{said} {difference.before or 'none'}, locked at {_from(here, base.place(difference.path))}"
+    here, path = final.place(difference.path), difference.path
+    there = base.place(path) if path[0] in (base.places.tree.entries or {}) else lock.place
+    what = f"{said} {difference.before or 'none'}, locked at {_from(here, there)}"
     hint = "only tighten it" if difference.change is Change.LOOSER else "keep it as it is there"
     problems.add_at(here, difference.path, what, hint)
 
