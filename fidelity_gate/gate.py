@@ -51,7 +51,9 @@ def measure(policy: Policy, options: MeasureOptions, progress: Progress) -> Meas
     plan = Plan(policy.run.batch, policy.run.threads, policy.run.seed, options.check_repeats)
     stage, from_devices = timing.run(stage, wants, progress, allow_code=options.allow_code)
     stage, from_steps = device_fidelity.run(stage, wants, progress, allow_code=options.allow_code)
-    from_traces, floor, exhibits = staging.run(stage, wants, plan, progress)
+    models = staging.cast(stage, wants)
+    stage = stage.closed()
+    from_traces, floor, exhibits = staging.run(stage, models, wants, plan, progress)
     found = _set(stage, wants, [*from_files, *from_devices, *from_steps, *from_traces], floor)
     return replace(found, exhibits=exhibits)
 

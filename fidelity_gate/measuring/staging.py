@@ -18,6 +18,8 @@ from fidelity_gate.records import Evidence, ModelRecord, NoiseFloor
 from fidelity_gate.tracing.lockstep import Entrant, Plan, trace
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from fidelity_gate.measuring.planning import Wanted
     from fidelity_gate.protocols import OpenedModel, Progress
     from fidelity_gate.records import Exhibit, Measurement, ModelFacts, ModelSpec, Policy, Probes
@@ -45,6 +47,20 @@ class Stage:
         """Return the candidates' records, in the policy's order."""
         return self.records[1:]
 
+    def closed(self) -> Stage:
+        """Return the stage without its opened files: once models are loaded, their bytes are only in the way."""
+        return replace(self, opened=())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cast:
+    """The models that are stepped side by side, loaded, and what watches them."""
+
+    reference: Entrant
+    rivals: tuple[Entrant, ...]
+    showcases: Mapping[str, Showcase]  # one a candidate, by its name
+    floors: tuple[Wanted, ...]  # what is measured of the noise floor too
+
 
 def set_up(policy: Policy, *, allow_code: bool) -> Stage:
     """Open every model and the probes, and refuse comparisons that would say nothing.
@@ -64,10 +80,23 @@ def set_up(policy: Policy, *, allow_code: bool) -> Stage:
     return Stage(policy, opened, planned(opened, costed(policy, opened, records, probes)), probes)
 
 
+def cast(stage: Stage, wants: tuple[Wanted, ...]) -> Cast | None:
+    """Load every model that has to be stepped; None where nothing asks for it. Raises ModelRefused or Undecided."""
+    candidates = [record for record in stage.candidates if any(w.traced and record.name in w.candidates for w in wants)]
+    if not candidates:
+        return None
+    floors = tuple(want for want in wants if want.traced and want.plug.floored)
+    reference = Entrant(stage.reference.name, stage.opened[0].load(stage.policy.run), stage.reference.depth)
+    showcases = {record.name: Showcase(record.name, most_shown(stage.probes, len(candidates))) for record in candidates}
+    rivals = [_candidate(stage, record, wants, showcases[record.name]) for record in candidates]
+    rivals += _floors(stage, reference, floors) if floors else []
+    return Cast(reference, tuple(rivals), showcases, floors)
+
+
 def run(
-    stage: Stage, wants: tuple[Wanted, ...], plan: Plan, progress: Progress
+    stage: Stage, models: Cast | None, wants: tuple[Wanted, ...], plan: Plan, progress: Progress
 ) -> tuple[list[Measurement], NoiseFloor | None, tuple[Exhibit, ...]]:
-    """Step the models side by side and return what their accumulators came to; runs nothing if nothing asks for it.
+    """Step the models side by side and return what their accumulators came to.
 
     The exhibits are what a few probes of every candidate looked like; no measurement follows from them.
 
@@ -75,22 +104,16 @@ def run(
         ModelRefused: the reference is dead, or a candidate's streams, shapes or element types are not the reference's.
         Undecided: two runs of the reference differ.
     """
-    candidates = [record for record in stage.candidates if any(w.traced and record.name in w.candidates for w in wants)]
-    if not candidates:
+    if models is None:
         return [], None, ()
-    floors = tuple(want for want in wants if want.traced and want.plug.floored)
-    reference = Entrant(stage.reference.name, stage.opened[0].load(stage.policy.run), stage.reference.depth)
-    showcases = {record.name: Showcase(record.name, most_shown(stage.probes, len(candidates))) for record in candidates}
-    rivals = [_candidate(stage, record, wants, showcases[record.name]) for record in candidates]
-    rivals += _floors(stage, reference, floors) if floors else []
-    traced = {one.name: one for one in trace(reference, tuple(rivals), stage.probes, plan, progress)}
+    traced = {one.name: one for one in trace(models.reference, models.rivals, stage.probes, plan, progress)}
     found = [
         measurement
-        for record in candidates
-        for measurement in _collected(record.name, wants, traced[record.name], floors, traced.get(FLOOR))
+        for name in models.showcases
+        for measurement in _collected(name, wants, traced[name], models.floors, traced.get(FLOOR))
     ]
-    shown = tuple(one for name, case in showcases.items() if not traced[name].stopped for one in case.exhibits())
-    return found, _noise_floor(stage.policy, traced) if floors else None, shown
+    shown = tuple(one for name, case in models.showcases.items() if not traced[name].stopped for one in case.exhibits())
+    return found, _noise_floor(stage.policy, traced) if models.floors else None, shown
 
 
 def _record(spec: ModelSpec, policy: Policy, facts: ModelFacts) -> ModelRecord:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from fidelity_gate import arrays
 from fidelity_gate.errors import ModelRefused, NotMeasured, Undecided
-from fidelity_gate.heap import Giver
+from fidelity_gate.heap import Giver, give_back
 from fidelity_gate.tracing.entrants import Lead, Reading, Rival, Task, Traced
 from fidelity_gate.tracing.stepping import Entrant
 from fidelity_gate.tracing.vitals import not_finite
@@ -68,6 +68,7 @@ def trace(
     with arrays.quiet(plan.threads):
         if plan.repeat:
             _check_repeatable(reference, rivals, probes)
+            give_back()
         tasks = tuple(_tasks(probes, plan))
         progress.start("stepping", len(tasks) * steps)
         giver = Giver()
