@@ -171,7 +171,10 @@ def test_a_base_that_ships_is_extended_by_its_name(tmp_path: Path) -> None:
     child = write(tmp_path, child=CHILD.replace("base.yaml", "fidelity-gate:base-recursive"))
     policy = policy_of(child)
     assert policy.minimum_probes == 100
-    assert str(policy.checks[0].place).startswith("fidelity-gate:base-recursive:")
+    assert str(policy.checks[0].place) == f"{child}:3:10"  # reports point at a file that there is
+    side = examined(child).side
+    assert side is not None
+    assert str(side.place(("checks", "carry-fidelity", "metric"))).startswith("fidelity-gate:base-recursive:")
 
 
 # ---------------------------------------------------------------- which files may be bases

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
@@ -17,7 +17,8 @@ from fidelity_gate.policy.crossing import cross_check
 from fidelity_gate.policy.devices import devices
 from fidelity_gate.policy.differing import Side
 from fidelity_gate.policy.energy import energy_models
-from fidelity_gate.policy.extending import read_chain
+from fidelity_gate.policy.extending import KEY as EXTENDS
+from fidelity_gate.policy.extending import SHIPPED, read_chain
 from fidelity_gate.policy.fragments import filled, is_base
 from fidelity_gate.policy.linting import lint_settings
 from fidelity_gate.policy.locking import as_meant, check_locks, refuse_replaced
@@ -169,7 +170,8 @@ def _resolved(
         devices=devices(block.devices, problems),
         pasts=known_pasts(block),
     )
-    checks = tuple(check for id_, entry in block.checks.items() for check in resolve(id_, entry, setting))
+    found = (check for id_, entry in block.checks.items() for check in resolve(id_, entry, setting))
+    checks = tuple(_in_a_file(check, problems) for check in found)
     rules = waiver_rules(block.waiver_rules, problems)
     policy = Policy(
         name=block.name,
@@ -194,6 +196,13 @@ def _resolved(
         waivers=waivers(block.waivers, rules, checks, setting.candidates, problems),
     )
     return policy, checks
+
+
+def _in_a_file(resolved: Resolved, problems: Problems) -> Resolved:
+    """Return a check that reports can point at: one of a base that ships is where the policy's files name that base."""
+    if not resolved.check.place.file.startswith(SHIPPED):
+        return resolved
+    return replace(resolved, check=replace(resolved.check, place=problems.place((EXTENDS,))))
 
 
 def _complete(examined: Examined, name: str) -> Policy:
