@@ -341,9 +341,7 @@ def test_what_is_foretold_of_a_device_that_computes_as_here_is_the_free_run_here
     assert predicted.curve == predicted.curve_here
 
 
-@pytest.mark.parametrize(
-    ("name", "arithmetic"), [(EIGHT, "noise 5 %"), (SMALL, "noise 5 %")]
-)
+@pytest.mark.parametrize(("name", "arithmetic"), [(EIGHT, "noise 5 %"), (SMALL, "noise 5 %")])
 def test_what_is_foretold_is_nearer_to_the_free_run_of_the_device_than_any_figure_of_here(coarse, name, arithmetic):
     predicted, true, here = (values(each).mean() for each in foretold(coarse, name, arithmetic))
     assert abs(predicted - true) < 5e-4
@@ -390,3 +388,73 @@ def test_the_gate_s_own_processor_gives_the_very_bits_of_the_local_run(coarse):
     (steps,) = whole.candidates[0].device_steps
     assert steps.jobs == ()
     assert dict(steps.machine)["threads"] == 1
+
+
+@pytest.fixture
+def service(monkeypatch, tmp_path):
+    """Lead the unmodified client of AI Hub to a service in this process that runs the very files."""
+    pytest.importorskip("qai_hub")
+    from hub_runs import impatient
+    from hubs import lead
+
+    from fidelity_gate.simulated_hub import SimulatedHub
+
+    impatient(monkeypatch)
+    with SimulatedHub() as listening:
+        lead(monkeypatch, listening.write_client_ini(tmp_path / "client.ini"))
+        yield listening
+
+
+PHONE = "use: qai_hub, device: Samsung Galaxy S24, runs: 5"
+
+
+def test_forced_steps_from_a_job_are_the_local_ones_where_the_service_runs_the_same_file(coarse, service):
+    checks = [("device_step_fidelity", f"{ON}, stream: all"), ("device_answer_agreement", ON)]
+    (found, answers, here), whole = measured(
+        SMALL,
+        coarse(SMALL, unit="act-step"),
+        *checks,
+        ("step_fidelity", "stream: all"),
+        device=f"{{{PHONE}, allow_simulated: true}}",
+    )
+    assert 0.3 < values(here).mean() < 0.9999
+    assert np.abs(values(found) - values(here)).max() < 1e-5
+    assert found.curve == found.curve_here
+    assert values(answers).shape == (8,)
+    (steps,) = whole.candidates[0].device_steps
+    (job,) = steps.jobs
+    assert (steps.entries, steps.requests) == (16, 1)
+    assert job.simulated
+    assert job.id in found.detail
+    assert job.url in found.detail
+    assert "SIMULATED" in found.detail
+
+
+@pytest.mark.parametrize(
+    ("keys", "fault", "reason"),
+    [
+        ("", "", "simulated"),
+        (", allow_simulated: true", "failed-crash", "RUNTIME_CRASH"),
+        (", allow_simulated: true", "failed-device-lost", "QDC_API_ERROR"),
+    ],
+)
+def test_what_a_service_does_not_give_is_not_measured_with_its_own_reason(coarse, service, keys, fault, reason):
+    if fault:
+        service.faults.add(fault)
+    (found,), _ = measured(
+        SMALL, coarse(SMALL, unit="act-step"), ("device_step_fidelity", ON), device=f"{{{PHONE}{keys}}}"
+    )
+    assert found.status is MeasureStatus.NOT_MEASURED
+    assert reason in found.reason
+
+
+def test_a_device_that_the_service_does_not_have_is_a_mistake_of_the_policy(coarse, service):
+    with pytest.raises(PolicyError, match=r"devices\.phone") as caught:
+        measured(
+            SMALL,
+            coarse(SMALL, unit="act-step"),
+            ("device_step_fidelity", ON),
+            device="{use: qai_hub, device: Samsung Galaxy S99, allow_simulated: true}",
+        )
+    assert "Samsung Galaxy S2" in str(caught.value)
+    assert service is not None
