@@ -73,6 +73,7 @@ def verdict_of(runner):
 
 def test_main_is_judged_by_its_own_commit_and_the_required_job_agrees_and_notices_any_change(job, repository) -> None:
     runner = job()
+    runner.summary_before = "x" * 1_042_000  # nearly full: what is added must still be shown
     ran = gate(runner)
     assert (ran.code, ran.outputs["verdict"], ran.outputs["exit-code"]) == (0, "passed", "0"), ran.log
     verdict = verdict_of(runner)
@@ -92,15 +93,12 @@ def test_main_is_judged_by_its_own_commit_and_the_required_job_agrees_and_notice
     passed = required(runner, ran)
     assert (passed.code, "passed (exit 0)" in passed.log) == (0, True)
     assert required(runner, ran, **{"gate-result": "skipped"}).code == 3
-    assert required(runner, ran, **{"gate-result": ""}).code == 3
     assert required(runner, ran, **{"verdict-digest": ""}).code == 3
-    assert required(runner, ran, **{"verdict-digest": "0" * 64}).code == 3
-    assert required(runner, ran, **{"policy-digest": "0" * 64}).code == 3
-    assert required(runner, ran, **{"artifact-name": "of-nobody"}).code == 3
-    for key, value in (("sha", "0" * 40), ("run_id", "78"), ("repository", "somebody/else")):
-        true, runner.github[key] = runner.github[key], value
-        assert required(runner, ran).code == 3
-        runner.github[key] = true
+    missing = required(runner, ran, **{"artifact-name": "of-nobody"})
+    assert (missing.code, missing.outcomes["step-1"]) == (3, "failure")
+    runner.github["sha"] = "0" * 40
+    assert required(runner, ran).code == 3
+    runner.github["sha"] = repository.main
     file = runner.artifacts / "fidelity-gate" / "fidelity-gate-verdict.json"
     file.write_text(file.read_text().replace('"created": "2', '"created": "3'))
     assert required(runner, ran).code == 3
@@ -124,35 +122,20 @@ def test_a_pull_request_is_judged_by_its_base_whatever_its_own_policy_says(job, 
     assert (ran.outcomes["gate"], ran.outcomes["upload"]) == ("failure", "success")
     assert required(runner, ran).code == 3
 
-    # What the policy names itself is looked for beside the pull request's other files, and never beside the base's.
-    (runner.workspace / "dist" / "int8.safetensors").unlink()
-    shutil.rmtree(runner.artifacts / "fidelity-gate")
-    ran = gate(runner, policy=POLICY)
-    assert (ran.code, ran.outputs["verdict"]) == (2, "refused"), ran.log
-    assert "there is no such file" in ran.log
-
 
 def test_only_an_explicit_input_lets_a_branch_bring_its_own_policy(job, repository, tmp_path) -> None:
-    repository.branch(tmp_path / "weak", "weak", {"policies/weak.yaml": QUICK, "policies/release.yaml": UNDECIDED})
+    repository.branch(tmp_path / "weak", "weak", {"policies/weak.yaml": UNDECIDED})
     runner = job("weak")  # a push to somebody's branch: its check counts for the pull request of the same commit
     ran = gate(runner, policy="policies/weak.yaml")
     assert (ran.code, ran.outputs["verdict"]) == (2, "refused")
     assert runner.uses[-2][1]["ref"] == "refs/heads/main"
     shutil.rmtree(runner.artifacts / "fidelity-gate")
     ran = gate(runner, policy="policies/weak.yaml", policy_from="workspace")
-    assert (ran.code, ran.outputs["verdict"]) == (0, "passed"), ran.log
-    shutil.rmtree(runner.artifacts / "fidelity-gate")
-    ran = gate(runner, policy_from=runner.github["sha"])
     assert (ran.code, ran.outputs["verdict"], ran.outputs["exit-code"]) == (3, "undecided", "3"), ran.log
-    assert verdict_of(runner)["run"]["policy_commit"] == runner.github["sha"]
-
-
-def test_a_summary_that_is_nearly_full_stays_under_its_limit(job) -> None:
-    runner = job()
-    runner.summary_before = "x" * 1_044_000
-    ran = gate(runner)
-    assert ran.code == 0
-    assert len(ran.summary) < 4_000
+    assert verdict_of(runner)["reason"] in ran.log
+    shutil.rmtree(runner.artifacts / "fidelity-gate")
+    ran = gate(runner, policy="none.yaml", policy_from=runner.github["sha"])
+    assert (ran.code, verdict_of(runner)["run"]["policy_commit"]) == (2, runner.github["sha"])
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

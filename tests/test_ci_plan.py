@@ -10,7 +10,7 @@ from actions import Expression, filled, outputs_of, read_yaml
 
 from fidelity_gate import cli
 from fidelity_gate.errors import UsageError
-from fidelity_gate.verbs.ci_github import _Event, policy_source
+from fidelity_gate.verbs.ci_plan import Event, policy_source
 
 STEPS = read_yaml(Path(__file__).resolve().parents[1] / "ci" / "action.yml")["runs"]["steps"]
 CHECKOUT = next(step for step in STEPS if step.get("uses", "").startswith("actions/checkout@"))
@@ -37,7 +37,7 @@ def event_of(github):
     told = {name: filled(value, contexts) for name, value in plan["env"].items()}
     names = ("FG_EVENT", "FG_REF", "FG_REF_PROTECTED", "FG_BASE_REF", "FG_QUEUE_REF", "FG_DEFAULT_BRANCH")
     name, ref, protected, base, queue, default = (told[one] for one in names)
-    return _Event(name, ref, protected == "true", base, queue, default)
+    return Event(name, ref, protected == "true", base, queue, default)
 
 
 def checked_out(github, source, wanted="base"):

@@ -20,7 +20,7 @@ GitHub, GitLab and Jenkins: docs/ci-github.md, docs/ci-gitlab.md, docs/ci-jenkin
 COMMANDS = {
     "run": ("fidelity_gate.verbs.ci_run:run", "The gate with every report and a verdict file."),
     "require": ("fidelity_gate.verbs.ci_require:require", "Whether a verdict file says passed, on this commit."),
-    "plan": ("fidelity_gate.verbs.ci_github:plan", "A step of the GitHub action: whose policy counts."),
+    "plan": ("fidelity_gate.verbs.ci_plan:plan", "A step of the GitHub action: whose policy counts."),
     "github": ("fidelity_gate.verbs.ci_github:github", "A step of the GitHub action: the gate itself."),
 }
 
