@@ -18,15 +18,19 @@ from pages import CREATED, NAMES, PROBES, every_outcome, exhibit, looked, record
 
 from fidelity_gate.judge import judge
 from fidelity_gate.records import (
+    Against,
     Bound,
+    Compared,
     CurvePoint,
     DeviceJob,
     DeviceRun,
     Direction,
     Outcome,
+    PastPoint,
     Place,
     Report,
     Severity,
+    Standing,
 )
 from fidelity_gate.reports.html.curves import curve_sets
 from fidelity_gate.reports.html.environment import style
@@ -36,6 +40,22 @@ from fidelity_gate.reports.html.memory import charts
 from fidelity_gate.reports.html.page import Html
 from fidelity_gate.reports.html.puzzles import MOST_CELLS, gallery
 from fidelity_gate.reports.html.scales import even_scale, nines, nines_scale
+from fidelity_gate.reports.html.trends import trends
+
+
+def with_runs(values: tuple[float, ...], now: float = 0.036) -> Report:
+    """Return a report whose first check was held against these runs, of which every fourth from the third regressed."""
+    series = tuple(
+        PastPoint(f"2026-07-{day + 1:02}T00:00:00+00:00", value, f"r{day}", day % 4 == 2)
+        for day, value in enumerate(values)
+    )
+    limit = Bound(maximum=0.033)
+    compared = Compared(Against.HISTORY, limit, limit=limit, old=0.030, runs=4, standing=Standing.NEW, series=series)
+    report = rich()
+    first, *others = report.verdict.results
+    held = replace(first, observed=now, unit="seconds", outcome=Outcome.FAIL, compared=compared)
+    return replace(report, verdict=replace(report.verdict, results=(held, *others)))
+
 
 REPORTS = {
     "rich": rich,
@@ -47,6 +67,7 @@ REPORTS = {
     "streaming": streaming,
     "nothing but a verdict": lambda: replace(rich(), measured=None),
     "no policy": lambda: replace(rich(), policy=None),
+    "runs before": lambda: with_runs((0.030, 0.031, 0.040, 0.030)),
 }
 HOSTILE = (
     "</script><script>alert(1)</script>",
@@ -333,6 +354,37 @@ def test_provenance_holds_every_digest_whole():
 
 
 # ---------------------------------------------------------------- names of strangers
+
+
+def test_the_runs_of_a_history_are_drawn_with_this_run_last():
+    (picture,) = lxml_html.fromstring(page(with_runs((0.030, 0.031, 0.040, 0.030)))).xpath(
+        "//section[@id='trends']//svg"
+    )
+    runs = [(one.get("class"), float(one.get("cx")), float(one.get("cy"))) for one in picture.iter("circle")]
+    assert [kind for kind, _, _ in runs] == ["run was", "run was", "run worse", "run was", "run now"]
+    assert [x for _, x, _ in runs] == sorted(x for _, x, _ in runs)
+    heights = [y for _, _, y in runs]  # from the top: the slowest run is the highest
+    limit = float(re.search(r"M0 ([0-9.]+)", picture.find("path").get("d"))[1])
+    assert heights[2] < heights[4] < limit < heights[1] < heights[0] == heights[3]
+    assert "30 ms, 2026-07-01 r0" in picture.find("title").text
+    assert picture.find("title").text.endswith("36 ms, this run")
+
+
+def test_a_long_history_shows_its_latest_runs():
+    found = trends(with_runs(tuple(0.03 + place / 1e5 for place in range(100)))).shown[0]
+    assert len(found.points) == 40
+    assert [found.points[0].text, found.points[-1].text] == ["30.61 ms, 2026-07-62 r61", "36 ms, this run"]
+
+
+@pytest.mark.parametrize("values", [(0.036,), (0.0, 0.0), (1e300, 0.03)])
+def test_a_flat_or_wild_history_stays_inside_its_picture(values):
+    points = trends(with_runs(values)).shown[0].points
+    assert all(0 <= point.x <= 320 and 0 <= point.y <= 90 for point in points)
+
+
+def test_without_a_history_there_is_no_picture_of_it():
+    assert trends(rich()).shown == ()
+    assert 'id="trends"' not in page(rich())
 
 
 def with_name(name: str) -> Report:

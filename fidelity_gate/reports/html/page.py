@@ -17,6 +17,7 @@ from fidelity_gate.reports.html.overview import overview
 from fidelity_gate.reports.html.provenance import floor_line, provenance
 from fidelity_gate.reports.html.puzzles import gallery
 from fidelity_gate.reports.html.spreads import spread_sets
+from fidelity_gate.reports.html.trends import trends
 from fidelity_gate.wording import blocks
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class Html:
             checks=judged,
             curves=curve_sets(index, order),
             spreads=spread_sets(index, order),
+            trends=trends(report),
             gallery=puzzles,
             charts=charts(report),
             findings=findings(report.measured),
