@@ -215,3 +215,8 @@ def test_it_passes_only_where_everything_is_met_or_above_its_floor_and_something
     made = waiving(replace(WAIVER, floor=Bound(minimum=floor)), checks=(replace(FIDELITY, bound=Bound(bound)), OTHER))
     verdict = judge(made, measured(measurement((value, value)), sram(size)), day=DAY)
     assert verdict.passed == (value >= min(bound, floor) and size <= 100)
+
+
+def test_without_being_told_the_day_no_waiver_holds() -> None:
+    with pytest.raises(PolicyError, match="nobody said which it is"):
+        judge(waiving(), MISSED)
