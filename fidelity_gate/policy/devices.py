@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 from fidelity_gate import registry
@@ -101,8 +100,7 @@ def _device(name: str, block: DeviceBlock, problems: Problems) -> DeviceSpec:
     options = _as_numbers(block, path, problems)
     plug = built(ROOM, block.use, options, path, problems) if len(problems.found) == before else None
     values = () if plug is None else option_values(plug, registry.option_types(type(plug)))
-    base = os.path.dirname(problems.file)  # noqa: PTH120  ("" for the working folder)
-    return DeviceSpec(name, block.use, values, place, base)
+    return DeviceSpec(name, block.use, values, place, problems.folder((*path, "use")))
 
 
 def _as_numbers(block: DeviceBlock, path: Path, problems: Problems) -> dict[str, object]:
