@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from fidelity_gate import arrays
 from fidelity_gate.errors import NotMeasured, PolicyError, Refused, Undecided
-from fidelity_gate.measuring import planning
+from fidelity_gate.measuring import planning, timing
 from fidelity_gate.measuring.device_comparing import Order, Work
 from fidelity_gate.records import DeviceSteps
 
@@ -47,9 +47,10 @@ def run(
     told: dict[int, tuple[DeviceSteps, ...]] = {}
     progress.start(LABEL, len(orders))
     try:
-        for order in orders:
+        for done, order in enumerate(orders):
             with arrays.quiet(stage.policy.run.threads):
-                steps, measurements = _carried_out(order)
+                telling = timing.Telling(progress, LABEL, len(orders), done)
+                steps, measurements = _carried_out(replace(order, tell=telling))
             told[order.index] = (*told.get(order.index, ()), steps)
             found += measurements
             progress.advance(1)

@@ -72,7 +72,7 @@ def _timed(stage: Stage, asked: tuple[Wanted, ...], progress: Progress, *, allow
         for done, (device, index) in enumerate(orders):
             here = tuple(want for want in asked if want.plug.device == device.name)
             workload = replace(_workload(stage, index, here, allow_code=allow_code), base=device.base)
-            workload = replace(workload, tell=_Telling(progress, len(orders), done))
+            workload = replace(workload, tell=Telling(progress, LABEL, len(orders), done))
             found[index] = (*found.get(index, ()), _run(device, workload, stage, index))
             progress.advance(1)
     finally:
@@ -123,16 +123,18 @@ def _run(spec: DeviceSpec, workload: Workload, stage: Stage, index: int) -> Devi
 
 
 @dataclass(frozen=True, slots=True)
-class _Telling:
-    """Says beside the stage's name what a long wait is for."""
+class Telling:
+    """Says beside a stage's name what a long wait is for."""
 
     progress: Progress
+    label: str
     total: int
     done: int
 
     def __call__(self, what: str) -> None:
+        """Show it."""
         self.progress.done()
-        self.progress.start(f"{LABEL}: {what}", self.total)
+        self.progress.start(f"{self.label}: {what}", self.total)
         self.progress.advance(self.done)
 
 
