@@ -1,0 +1,243 @@
+"""The files for CI, and the examples on their pages: schemas, actionlint, zizmor, and the rules of this house."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from actions import read_yaml
+from docs_pages import Written as Shown
+from docs_pages import blocks, things_to_do
+
+from fidelity_gate.verbs.ci_gate import Order
+from fidelity_gate.verbs.ci_places import Given
+from fidelity_gate.verbs.ci_runner import FORMS
+from fidelity_gate.verbs.ci_verdict import Run
+from fidelity_gate.verbs.orders import parse_orders
+
+ROOT = Path(__file__).resolve().parents[1]
+ACTIONS = [ROOT / "ci" / "action.yml", ROOT / "ci" / "require" / "action.yml"]
+WORKFLOWS = sorted((ROOT / "ci" / "workflows").glob("*.yml"))
+PAGES = [ROOT / "docs" / name for name in ("ci-github.md", "ci-gitlab.md", "ci-jenkins.md", "ci-pre-commit.md")]
+PIN = re.compile(r"uses: (\S+)@([0-9a-f]{40})( # v\d+\.\d+\.\d+)?$")
+OURS = "example-org/fidelity-gate"
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory):
+    """Return a repository with the files and every example of the pages, as somebody would have copied them."""
+    folder = tmp_path_factory.mktemp("files")
+    shutil.copytree(ROOT / "ci" / "workflows", folder / ".github" / "workflows")
+    shutil.copytree(ROOT / "ci", folder / "ci", ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    for page in PAGES:
+        for shown in things_to_do(page):
+            if isinstance(shown, Shown):
+                path = folder / shown.name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(shown.text)
+    return folder
+
+
+def tool(name, *arguments, **options):
+    path = Path(sys.executable).parent / name
+    done = subprocess.run([str(path), *map(str, arguments)], capture_output=True, text=True, check=False, **options)
+    return done.returncode, done.stdout + done.stderr
+
+
+def workflows_of(repository):
+    return sorted((repository / ".github" / "workflows").glob("*.yml"))
+
+
+@pytest.mark.parametrize(
+    ("schema", "pattern"),
+    [
+        ("github-actions", "ci/**/action.yml"),
+        ("github-workflows", ".github/workflows/*.yml"),
+        ("gitlab-ci", "**/*gitlab*.yml"),
+    ],
+)
+def test_every_file_and_every_example_is_what_its_schema_says(repository, schema, pattern) -> None:
+    files = sorted(repository.glob(pattern))
+    assert len(files) >= 2
+    code, said = tool("check-jsonschema", "--builtin-schema", f"vendor.{schema}", *files)
+    assert code == 0, said
+
+
+def test_the_schema_refuses_what_is_wrong(tmp_path) -> None:
+    wrong = tmp_path / "action.yml"
+    wrong.write_text((ROOT / "ci" / "action.yml").read_text().replace("using: composite", "using: bash"))
+    assert tool("check-jsonschema", "--builtin-schema", "vendor.github-actions", wrong)[0] == 1
+
+
+def test_actionlint_finds_nothing_in_workflows_and_examples(repository) -> None:
+    code, said = tool("actionlint", "-no-color", "-shellcheck=", *workflows_of(repository), cwd=repository)
+    assert code == 0, said
+
+
+def test_zizmor_finds_nothing_of_medium_severity_or_above(repository, tmp_path) -> None:
+    files = [*ACTIONS, *workflows_of(repository)]
+    plain = ("--offline", "--no-progress", "--min-severity", "medium", "--format", "json")
+    environment = {**os.environ, "HOME": str(tmp_path)}
+    code, said = tool("zizmor", *plain, *files, env=environment)
+    assert code == 0, said
+    wrong = tmp_path / "action.yml"
+    wrong.write_text((ROOT / "ci" / "action.yml").read_text().replace('"$RUNNER_TEMP/', '"${{ inputs.policy }}/'))
+    assert tool("zizmor", *plain, wrong, env=environment)[0] != 0
+
+
+def test_scripts_get_what_people_write_through_variables_alone() -> None:
+    for path in ACTIONS + WORKFLOWS:
+        for run in _values(read_yaml(path), "run"):
+            assert "${{" not in run, path
+            assert "GITHUB_ENV" not in run
+            assert "GITHUB_PATH" not in run
+    for script in (ROOT / "ci").glob("*.sh"):
+        text = script.read_text()
+        assert "set -euo pipefail" in text
+        assert "eval" not in text
+        assert subprocess.run(["bash", "-n", str(script)], check=False).returncode == 0
+        assert os.access(script, os.X_OK)
+
+
+def test_every_action_of_others_is_pinned_by_its_commit_and_the_same_everywhere() -> None:
+    found = {}
+    texts = [path.read_text() for path in ACTIONS + WORKFLOWS] + [page.read_text() for page in PAGES]
+    for line in (line.strip().removeprefix("- ") for text in texts for line in text.splitlines()):
+        if not line.startswith("uses:") or line.startswith("uses: ./"):
+            continue
+        match = PIN.fullmatch(line)
+        assert match, line
+        assert match[1].startswith(OURS) or match[3], line
+        found.setdefault(match[1].removesuffix("/restore").removesuffix("/save"), set()).add(match[2])
+    assert len(found) >= 6
+    assert all(len(commits) == 1 for commits in found.values())
+
+
+def test_workflows_ask_for_no_more_than_they_need_and_keep_no_credentials(repository) -> None:
+    for path in workflows_of(repository):
+        workflow = read_yaml(path)
+        assert workflow["permissions"] == {}, path
+        for name, job in workflow["jobs"].items():
+            granted = {key for key, value in job["permissions"].items() if value == "write"}
+            assert granted == ({"id-token", "attestations"} if name == "attest" else set()), (path, name)
+    for path in [*ACTIONS, *workflows_of(repository)]:
+        for step in _steps(read_yaml(path)):
+            if "actions/checkout@" in step.get("uses", ""):
+                assert step["with"]["persist-credentials"] is False
+
+
+def test_the_required_job_always_runs_after_the_gate(repository) -> None:
+    for name in ("fidelity-gate.yml", "gate.yml"):
+        jobs = read_yaml(repository / ".github" / "workflows" / name)["jobs"]
+        job = jobs["required"]
+        assert (job["needs"], job["if"], job["permissions"]) == ("gate", "always()", {})
+        (step,) = job["steps"]
+        assert step["uses"].startswith(f"{OURS}/ci/require@")
+        assert step["with"]["gate-result"] == "${{ needs.gate.result }}"
+        assert jobs["gate"]["outputs"]["verdict-digest"] == "${{ steps.gate.outputs.verdict-digest }}"
+
+
+def test_the_workflows_give_the_actions_only_inputs_that_they_have(repository) -> None:
+    known = {f"{OURS}/ci": ACTIONS[0], f"{OURS}/ci/require": ACTIONS[1]}
+    seen = 0
+    for path in workflows_of(repository):
+        for step in _steps(read_yaml(path)):
+            action = known.get(step.get("uses", "").partition("@")[0])
+            if action is not None:
+                inputs = read_yaml(action)["inputs"]
+                assert set(step["with"]) <= set(inputs)
+                assert {name for name, one in inputs.items() if one.get("required")} <= set(step["with"])
+                seen += 1
+    assert seen >= 6
+
+
+def test_the_page_lists_every_input_and_output_and_the_step_writes_every_output() -> None:
+    action = read_yaml(ACTIONS[0])
+    text = PAGES[0].read_text()
+    listed = {
+        name for row in re.findall(r"^\| (`[^|]*`) \|", text, re.MULTILINE) for name in re.findall("`([^`]+)`", row)
+    }
+    assert listed == set(action["inputs"]) | set(action["outputs"])
+    for name, one in action["outputs"].items():
+        assert one["value"] == f"${{{{ steps.gate.outputs.{name} }}}}"
+        assert name in FORMS
+
+
+def test_the_command_in_the_workflow_puts_in_where_the_project_is(tmp_path) -> None:
+    folder = tmp_path / ".github" / "workflows"
+    shutil.copytree(ROOT / "ci" / "workflows", folder)
+    (line,) = re.findall(r"^#   (sed .*)$", (folder / "fidelity-gate.yml").read_text(), re.MULTILINE)
+    line = line.replace("OWNER", "me").replace("SHA", "a" * 40)
+    subprocess.run(["bash", "-c", line], cwd=tmp_path, check=True)
+    for name in ("fidelity-gate.yml", "release.yml"):
+        text = (folder / name).read_text()
+        assert "example-org" not in text
+        assert "0" * 40 not in text
+        used = [step["uses"] for step in _steps(read_yaml(folder / name)) if "fidelity" in step.get("uses", "")]
+        wanted = [f"me/fidelity-gate/ci@{'a' * 40}", f"me/fidelity-gate/ci/require@{'a' * 40}"]
+        assert sorted(used) == sorted(wanted)
+
+
+def test_the_hook_runs_policy_lint_over_policies_alone() -> None:
+    (hook,) = read_yaml(ROOT / ".pre-commit-hooks.yaml")
+    assert (hook["entry"], hook["language"]) == ("fidelity-gate policy lint", "python")
+    assert set(hook) <= {*("id", "name", "description", "entry", "language", "files", "exclude", "require_serial")}
+    names = (
+        "release.gate.yaml",
+        "policies/a.yml",
+        "x/policies/a.yaml",
+        "policies/a.expect.yaml",
+        "policies/zoo/a.yaml",
+        "a.yaml",
+    )
+    taken = [name for name in names if re.search(hook["files"], name) and not re.search(hook["exclude"], name)]
+    assert taken == list(names[:3])
+    (repository,) = read_yaml_text(PAGES[3], ".pre-commit-config.yaml")["repos"]
+    assert repository["hooks"] == [{"id": hook["id"]}]
+
+
+def test_every_yaml_on_the_pages_has_a_name_by_which_it_is_checked() -> None:
+    for page in PAGES:
+        shown = [one for one in things_to_do(page) if isinstance(one, Shown)]
+        assert len(shown) == sum(block.language == "yaml" for block in blocks(page))
+
+
+def test_the_reports_of_ci_are_of_all_the_files_that_are_uploaded(tmp_path) -> None:
+    order = Order(Given("p.yaml", "", "", (), tmp_path, None), Run("c"), tmp_path)
+    assert len(parse_orders(order.reports)) == len(order.files)
+    assert all(file.name.startswith("fidelity-gate") for file in (*order.files.values(), order.verdict_file))
+    gitlab = read_yaml(ROOT / "ci" / "gitlab.yml")[".fidelity-gate"]
+    assert gitlab["artifacts"]["reports"]["junit"].endswith(order.files["junit"].name)
+    assert f"'fidelity-gate-reports/{order.files['junit'].name}'" in (ROOT / "ci" / "Jenkinsfile").read_text()
+    assert json.dumps(gitlab["rules"]) == '[{"when": "always"}]'
+
+
+def read_yaml_text(page, name):
+    from ruamel.yaml import YAML
+
+    (text,) = [one.text for one in things_to_do(page) if isinstance(one, Shown) and one.name == name]
+    return YAML(typ="safe", pure=True).load(text)
+
+
+def _values(node, key):
+    if isinstance(node, dict):
+        for name, value in node.items():
+            if name == key and isinstance(value, str):
+                yield value
+            yield from _values(value, key)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _values(value, key)
+
+
+def _steps(made):
+    if "runs" in made:
+        yield from made["runs"]["steps"]
+    for job in made.get("jobs", {}).values():
+        yield from job.get("steps", [])
