@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fidelity_gate.bounds import all_met, deviation, from_past, mean, middle, observations, relative_fault, tightest
+from fidelity_gate.bounds import counted as probes_of
 from fidelity_gate.comparable import Subject, difference, in_series
 from fidelity_gate.matching import key_of
 from fidelity_gate.records import Against, Bound, Compared, MeasureStatus, Outcome, PastPoint, Standing
@@ -160,9 +161,10 @@ def _unusable(measurement: Measurement, baseline: Baseline, found: list[Measurem
     old, what = found[0], f"{measurement.metric} of {measurement.candidate}"
     if len(found) > 1:
         return f"has {what} more than once"
-    if (old.unit, old.direction, old.per_probe) != (measurement.unit, measurement.direction, measurement.per_probe):
-        return f"tells {what} in another way"
-    whole = len(old.values) == (baseline.probes if old.per_probe else 1)
+    then, now = ((one.unit, one.direction, one.per_probe, one.rows) for one in (old, measurement))
+    if then != now:
+        return f"tells {what} in another way, or of other probes"
+    whole = len(old.values) == (probes_of(old, baseline.probes) if old.per_probe else 1)
     if old.status is not MeasureStatus.MEASURED or not whole or not math.isfinite(mean(old.values)):
         return f"has no usable {what}"
     return ""

@@ -364,6 +364,7 @@ def test_what_the_baseline_does_not_hold_is_not_measured() -> None:
         {"unit": "fraction"},
         {"direction": Direction.LOWER},
         {"per_probe": False},
+        {"rows": (0, 1)},
     ],
     ids=lambda fields: next(iter(fields)),
 )
@@ -374,6 +375,20 @@ def test_numbers_of_a_baseline_that_cannot_be_compared_are_refused(fields: dict[
 
     assert result.outcome is Outcome.REFUSED
     assert "carry_fidelity of int8" in result.reason
+
+
+def test_values_of_some_probes_are_compared_with_values_of_the_same_ones() -> None:
+    options = (("device", "board"), ("probes", 2))
+    check = replace(DROP, options=options)
+    some = ran(measurement((0.98, 0.99), options=options, rows=(1, 4)))
+    some = replace(some, provenance=replace(some.provenance, probes=5))
+    then = baseline_of(some)
+
+    assert against_baseline(check, some, then).outcome is Outcome.PASS
+    others = replace(then, measurements=(replace(then.measurements[0], rows=(1, 3)),))
+    assert "in another way, or of other probes" in against_baseline(check, some, others).reason
+    cut = replace(then, measurements=(replace(then.measurements[0], values=(0.98,)),))
+    assert "has no usable carry_fidelity" in against_baseline(check, some, cut).reason
 
 
 def test_two_old_numbers_for_one_check_are_refused() -> None:
