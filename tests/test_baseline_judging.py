@@ -411,6 +411,8 @@ def test_one_value_in_all_is_one_value_whatever_the_number_of_probes() -> None:
     ("bound", "said"),
     [
         (Bound(max_drop=-0.1), "no finite number of 0 or more"),
+        (Bound(max_drop=-0.1, max_regression=0.1), "no finite number of 0 or more"),
+        (Bound(max_drop=0.1, max_regression=-0.1), "no finite number of 0 or more"),
         (Bound(max_regression=math.nan), "no finite number of 0 or more"),
         (Bound(max_regression=math.inf), "no finite number of 0 or more"),
         (Bound(max_drop=1e308, minimum=math.nan), "the bound is not finite"),
