@@ -155,3 +155,29 @@ def test_a_stub_that_would_not_be_borne_is_not_written(release, given: list[str]
     told = capsys.readouterr()
     assert said in told.err
     assert told.out == ""
+
+
+# ---------------------------------------------------------------- what is said of them
+
+
+def said_of(path, *verb: str, capsys) -> tuple[int, str]:
+    code = answer(["policy", *verb[:1], str(path), *verb[1:]])
+    told = capsys.readouterr()
+    return code, " ".join((told.out + told.err).split())
+
+
+def test_policy_lint_show_and_explain_tell_waivers(release, capsys) -> None:
+    answer(["waive", str(release / "verdict.json"), "--check", "small", *WHO])
+    stub = capsys.readouterr().out
+    path = release / "told.yaml"
+    path.write_text((release / "release.yaml").read_text() + stub)
+    assert said_of(path, "lint", capsys=capsys)[0] == 0
+    shown = said_of(path, "show", "--table", capsys=capsys)[1]
+    assert "waivers for at most 14 days, never compressed" in shown
+    assert "waiver small-int8 small int8" in shown
+    assert "waived for int8" in said_of(path, "explain", "small", capsys=capsys)[1]
+    assert "waived never" in said_of(path, "explain", "compressed", capsys=capsys)[1]
+    path.write_text((release / "release.yaml").read_text() + re.sub("created: .*", "created: 2020-01-01", stub))
+    code, told = said_of(path, "lint", capsys=capsys)
+    assert code == 2
+    assert "the rules bear 14" in told

@@ -11,6 +11,7 @@ from fidelity_gate.policy.resolution import lost_at_most, right_or_wrong, unseen
 from fidelity_gate.records import Aggregate, Direction, Evidence, Severity
 from fidelity_gate.units import UNITS_OF, format_exact
 from fidelity_gate.wording import requirement
+from fidelity_gate.wording import subject as about_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -80,6 +81,7 @@ def facts(subject: Subject) -> Iterator[Fact]:
         yield "resolution", text
     yield from _failures(subject)
     yield "severity", _SEVERITY[check.severity]
+    yield from _waivers(subject)
     for path, origin in _origins(subject):
         yield "from", f"{path}: {origin}"
 
@@ -165,6 +167,17 @@ def _failures(subject: Subject) -> Iterator[Fact]:
             "itself, or would miss this bound itself (exit 3)",
         )
     yield "undecided", "where it was not measured, for whatever reason (exit 3)"
+
+
+def _waivers(subject: Subject) -> Iterator[Fact]:
+    policy, name = subject.side.policy, subject.check.id
+    if policy.waiver_rules is not None and name in policy.waiver_rules.never:
+        yield "waived", f"never ({policy.waiver_rules.place})"
+    for waiver in policy.waivers:
+        if waiver.check == name:
+            about = about_of(waiver.candidate, waiver.target)
+            who = f"until {waiver.expires} by {waiver.owner}: {waiver.ticket}"
+            yield "waived", f"for {about} ({waiver.digest[:12]}...) {who}"
 
 
 def _origins(subject: Subject) -> Iterator[tuple[str, str]]:

@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fidelity_gate.errors import ExitCode
+from fidelity_gate.errors import ExitCode, GateError
 from fidelity_gate.text import printable
-from fidelity_gate.verbs.orders import write_stdout
+from fidelity_gate.verbs.orders import now, write_stdout
 from fidelity_gate.verbs.policy_files import counted, examined, policies_in
+from fidelity_gate.waiving import refuse_stale
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from fidelity_gate.policy.loading import Examined
+    from fidelity_gate.policy.weaknesses import Advice
 
 EPILOG = """\b
 Examples:
@@ -37,16 +39,27 @@ def lint(*, paths: tuple[str, ...], strict: bool) -> int:
     errors = warnings = 0
     for file in files:
         found = examined(file, as_base=True)
-        errors, warnings = errors + len(found.problems), warnings + len(found.advice)
-        for line in _findings(found):
+        problems = (*found.problems, *_stale(found))
+        errors, warnings = errors + len(problems), warnings + len(found.advice)
+        for line in _findings(problems, found.advice):
             write_stdout(f"{line}\n")
     write_stdout(f"{counted(len(files), 'policy', 'policies')}: {counted(errors, 'error')}, ")
     write_stdout(f"{counted(warnings, 'warning')}\n")
     return int(ExitCode.REFUSED if errors or (strict and warnings) else ExitCode.PASSED)
 
 
-def _findings(found: Examined) -> Iterator[str]:
-    for error in found.problems:
+def _stale(found: Examined) -> tuple[GateError, ...]:
+    """Return the first waiver that does not hold today: no run would take the policy."""
+    try:
+        if found.policy is not None:
+            refuse_stale(found.policy, now()[:10])
+    except GateError as error:
+        return (error,)
+    return ()
+
+
+def _findings(problems: Iterable[GateError], advices: Iterable[Advice]) -> Iterator[str]:
+    for error in problems:
         yield f"error: {error}"
-    for advice in found.advice:
+    for advice in advices:
         yield printable(f"warning: {advice.place}: {advice.what} ({advice.hint}) [{advice.rule}]", 400)

@@ -106,6 +106,7 @@ def _facts(policy: Policy) -> Iterator[tuple[str, str]]:
         yield f"target {target.name}", ", ".join([*said, *_properties(target)])
     yield from _lint_facts(policy)
     yield from _past_facts(policy)
+    yield from _waiver_facts(policy)
     yield "recursion", str(policy.recursion)
     yield "noise floor", f"perturbation {floor.perturbation:g}, limit {floor.limit!r}{', bf16' if floor.bf16 else ''}"
     yield "run", f"seed {run.seed}, threads {run.threads}, batch {run.batch}; at least {policy.minimum_probes} probes"
@@ -152,6 +153,19 @@ def _past_facts(policy: Policy) -> Iterator[tuple[str, str]]:
         new = ", warns while it has fewer" if history.warn_while_new else ""
         runs = f"median of the last {history.last} runs, at least {history.minimum}{new}"
         yield "history", f"{history.path}: {runs}; noise up to {floors} or {history.spreads:g} spreads"
+
+
+def _waiver_facts(policy: Policy) -> Iterator[tuple[str, str]]:
+    """Yield what may be waived, and what is."""
+    from fidelity_gate.wording import subject
+
+    rules = policy.waiver_rules
+    if rules is not None:
+        never = f", never {', '.join(rules.never)}" if rules.never else ""
+        yield "waivers", f"for at most {counted(rules.max_days, 'day')}{never}"
+    for waiver in policy.waivers:
+        about = f"{waiver.check} {subject(waiver.candidate, waiver.target)} ({waiver.digest[:12]}...)"
+        yield f"waiver {waiver.id}", f"{about} until {waiver.expires} by {waiver.owner}: {waiver.ticket}"
 
 
 def _row(check: Check) -> tuple[str, ...]:
