@@ -183,3 +183,23 @@ def test_outputs_have_closed_forms_whatever_is_put_into_them(tmp_path) -> None:
     runner.say({"verdict": "internal", "report-path": "/x y/ü"})
     runner.say({"verdict": "failed"})
     assert outputs_of((tmp_path / "output").read_text()) == {"verdict": "failed", "report-path": "/x y/ü"}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "ci needs a verb of its own"),
+        (["rnu"], "did you mean run"),
+        (["run", "p.yaml", "--reports", "r", "--commit", "c", "--trusted", "none"], "none is no folder"),
+        (["run", "p.yaml", "--reports", "r"], "Missing option '--commit'"),
+        (["github"], "GITHUB_OUTPUT is not set"),
+        (["plan"], "does not say which branch"),
+    ],
+)
+def test_the_commands_say_what_they_lack(tmp_path, monkeypatch, capsys, words, said) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("GITHUB_OUTPUT", "FG_BASE_REF", "FG_DEFAULT_BRANCH"):
+        monkeypatch.delenv(name, raising=False)
+    assert cli.answer(["ci", *words]) == 2
+    assert said in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -94,17 +95,54 @@ def test_gitlab_judges_a_merge_request_by_its_target_branch(repository, source, 
     assert list((tmp_path / "tmp").glob("*/trusted")) == []  # nothing is left of the checkout
 
 
-def test_jenkins_judges_the_default_branch_by_its_own_commit(repository, source, tmp_path) -> None:
-    workspace = tmp_path / "work"
-    sha = repository.workspace(workspace)
+@pytest.fixture(scope="module")
+def passed(repository, source, tmp_path_factory):
+    """Return a working folder in which Jenkins' stage ran, its commit, its variables, and how it ended."""
+    tmp_path = tmp_path_factory.mktemp("jenkins")
+    sha = repository.workspace(tmp_path / "work")
     asked = {"FG_POLICY": "policies/release.yaml", "FG_CANDIDATES": "int8=dist/int8.safetensors"}
     asked |= {"FG_DEFAULT_BRANCH": "main", "BRANCH_NAME": "main", "GIT_COMMIT": sha, "BUILD_NUMBER": "5"}
-    done = run(jenkins_script(), workspace, variables_for(source, tmp_path, JOB_NAME="models/main", **asked))
+    variables = variables_for(source, tmp_path, JOB_NAME="models/main", **asked)
+    return tmp_path / "work", sha, variables, run(jenkins_script(), tmp_path / "work", variables)
+
+
+def test_jenkins_judges_the_default_branch_by_its_own_commit(passed) -> None:
+    workspace, sha, _, done = passed
     assert done.returncode == 0, done.stdout
     folder = workspace / "fidelity-gate-reports"
     verdict = json.loads((folder / "fidelity-gate-verdict.json").read_text())
     assert verdict["run"] == {"commit": sha, "repository": "models/main", "run": "5", "policy_commit": sha}
     assert 'line="' not in (folder / "fidelity-gate.xml").read_text()
+
+
+def test_the_release_workflow_signs_what_passed_and_nothing_else(passed, tmp_path) -> None:
+    workspace, sha, variables, _ = passed
+    work, temp = tmp_path / "work", tmp_path / "temp"
+    shutil.copytree(workspace, work)
+    shutil.copytree(workspace / "fidelity-gate-reports", work / "reports")
+    temp.mkdir()
+    (work / "release").mkdir()
+    key = _openssl("genpkey", "-algorithm", "ed25519")
+    (work / "release" / "gate.pub").write_text(_openssl("pkey", "-pubout", text=key))
+    attest = read_yaml(CI / "workflows" / "release.yml")["jobs"]["attest"]["steps"]
+    (work / ".fidelity-gate").symlink_to(CI.parent)
+    variables = variables | {"RUNNER_TEMP": str(temp), "GITHUB_SHA": sha, "FIDELITY_GATE_KEY": key, "FG_EXTRAS": ""}
+    variables |= {"FG_SOURCE": ".fidelity-gate", "FG_PYTHON": "", "TMPDIR": str(tmp_path)}
+    install, sign, verify = (step["run"] for step in attest if "run" in step)
+    for script in (install, sign, verify):
+        done = run(script, work, variables)
+        assert done.returncode == 0, done.stdout
+    assert "may be deployed" in done.stdout
+    assert json.loads((temp / "predicate.json").read_text())["result"] == "PASSED"
+    assert not (temp / "gate.key").exists()
+
+    with (work / "dist" / "int8.safetensors").open("ab") as handle:
+        handle.write(b"x")
+    assert (run(sign, work, variables).returncode, run(verify, work, variables).returncode) == (3, 2)
+
+
+def _openssl(*words, text=""):
+    return subprocess.run(["openssl", *words], input=text, check=True, capture_output=True, text=True).stdout
 
 
 @pytest.mark.parametrize(
