@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "streaming.md").read_text(encoding="utf-8")
-EXAMPLES = sorted((ROOT / "policies" / "examples").glob("*.yaml"))
+EXAMPLES = sorted((ROOT / "policies" / "examples").glob("streaming-*.yaml"))
 GRU, VAD = "streaming-gru.yaml", "streaming-vad.yaml"
 VERDICT = re.compile(r"^ *(pass|fail|not-measured) +([a-z-]+) ", re.MULTILINE)
 

@@ -28,7 +28,7 @@ pytest.importorskip("qai_hub")
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "walkthrough-ai-hub.md").read_text(encoding="utf-8")
 SMALL, LARGER = "addition", ("attention", "mlp", "build/ai-hub.yaml")
-SECONDS = 280
+SECONDS = 900  # far more than it takes: a busy machine is no failure
 
 
 @dataclass(frozen=True)
@@ -119,8 +119,7 @@ def refuse_surprises(clone: Path, chosen: Sequence[Command]) -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("service")
 def test_the_path_of_the_smallest_model_ends_as_the_page_says(clone):
-    *chosen, last = (command for command in OTHERS if command.of_the_small_model)
-    chosen = [*(command for command in chosen if " run " not in command.line), last]  # the page runs it twice
+    chosen = [command for command in OTHERS if command.of_the_small_model]
     (exporting,) = (command for command in chosen if "fidelity-gate export" in command.line)
     target = exporting.line.split(" -o ")[1]
     shutil.copy(exported("trm-addition", unit="act-step"), clone / target)
@@ -128,7 +127,7 @@ def test_the_path_of_the_smallest_model_ends_as_the_page_says(clone):
     report = json.loads((clone / "build" / "addition.json").read_text())
     results = {each["check"]["id"]: each for each in report["verdict"]["results"]}
     assert report["verdict"]["passed"]
-    assert len(results) == 9
+    assert len(results) == 13
     # The service runs the same file on the same runtime, so the device's steps are those of this machine.
     measured = {(each["metric"], each["options"].get("device")): each for each in report["measured"]["measurements"]}
     for device in ("s24", "rb3"):
@@ -143,6 +142,7 @@ def test_the_path_of_the_smallest_model_ends_as_the_page_says(clone):
 
 
 @pytest.mark.benchmarks
+@pytest.mark.timeout(SECONDS + 60)
 @pytest.mark.usefixtures("service")
 def test_the_whole_page_ends_as_it_says(clone):
     refuse_surprises(clone, OTHERS)

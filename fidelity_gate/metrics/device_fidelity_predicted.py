@@ -41,6 +41,7 @@ class DeviceFidelityPredicted(OnDevice):
 
     unit: ClassVar[str] = ""
     limits: ClassVar[tuple[float | None, float | None]] = (-1.0, 1.0)
+    predicts: ClassVar[bool] = True  # the mean over probes; what one probe does is not foretold
     watches: ClassVar[tuple[Ran, ...]] = (Ran.CARRIED, Ran.TURNED, Ran.FREE, Ran.DEVICE, Ran.HERE)
 
     def __post_init__(self) -> None:

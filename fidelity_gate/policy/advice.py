@@ -74,7 +74,8 @@ def _mean_only(seen: Seen) -> Iterator[Advice]:
         if not of_metric:
             continue
         aggregates = {resolved.check.aggregate for resolved in of_metric}
-        fidelity = of_metric[0].plug.unit == "" and of_metric[0].plug.direction is Direction.HIGHER
+        plug = of_metric[0].plug
+        fidelity = plug.unit == "" and plug.direction is Direction.HIGHER and not getattr(plug, "predicts", False)
         if fidelity and aggregates <= set(_MIDDLES):
             what = f"the {next(iter(aggregates))} of {metric} hides one collapsed probe in a hundred"
             yield Advice("mean-only", of_metric[0].check.place, what, "add a check with aggregate: worst or p05")
