@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # One thread a process: parallel tests on few cores fight each other otherwise.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test check tests format lint types layers bench bench-onnx mutation results pages clean help
+.PHONY: demo test check tests format lint types layers bench bench-onnx mutation results pages docs docs-serve clean help
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -57,8 +57,17 @@ mutation: $(VENV)/.dev ## Change the judge in every small way; each change must 
 results: $(VENV)/.dev ## Regenerate docs/results.md from the zoo
 	$(BIN)/python -m ci.results
 
-pages: $(VENV)/.dev ## Regenerate the pages of lint rules from their classes
+pages: $(VENV)/.dev ## Regenerate the pages that are made of the code and of measured tables
 	$(BIN)/python -m ci.lint_pages
+	$(BIN)/python -m ci.reference_pages
+	$(BIN)/python -m ci.science_figures
+
+docs: $(VENV)/.dev ## Build the documentation strictly, into build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo build/site/index.html
+
+docs-serve: $(VENV)/.dev ## Show the documentation while it is written
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 clean: ## Remove what the targets made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build dist fidelity-gate-demo
