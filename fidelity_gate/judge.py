@@ -150,7 +150,8 @@ def _reason(counted: list[CheckResult], met: int, code: ExitCode) -> str:
         return f"every required check is waived, and at least one has to be met; {headline(counted[0])}"
     if first is None:
         return "the policy requires nothing, so nothing can pass"
-    return f"{met} of {len(counted)} required checks are met; {headline(first)}"
+    are = "check is" if len(counted) == 1 else "checks are"
+    return f"{met} of {len(counted)} required {are} met; {headline(first)}"
 
 
 def _passing(counted: list[CheckResult], met: int) -> str:

@@ -17,6 +17,7 @@ from fidelity_gate.records import Comparison, SavedRun
 from fidelity_gate.reports import json as saved
 from fidelity_gate.verbs.orders import ReportDesk, deliver, parse_orders
 from fidelity_gate.verbs.report import refuse_untrue
+from fidelity_gate.verbs.reporting import report_option
 from fidelity_gate.verbs.stages import briefly
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ VERDICT, MEASUREMENTS = "verdict", "measurements"
 @click.command(epilog=EPILOG)
 @click.argument("before")
 @click.argument("after")
-@click.option("--report", "reports", multiple=True, metavar="TYPE[:DEST]", help="terminal, html or json; repeatable.")
+@report_option(ROOM)
 @click.option("--fail-on", type=click.Choice(["regression"]), help="Exit with 1 when a check got worse.")
 def compare(*, before: str, after: str, reports: tuple[str, ...], fail_on: str | None) -> int:
     """Show what changed from the run in the file BEFORE to the one in AFTER."""

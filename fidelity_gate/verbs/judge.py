@@ -6,6 +6,7 @@ import click
 
 from fidelity_gate import measurements_file
 from fidelity_gate.verbs.orders import Desk, parse_orders
+from fidelity_gate.verbs.reporting import report_option
 from fidelity_gate.verbs.stages import briefly, judged, prepare_for
 
 EPILOG = """\b
@@ -20,13 +21,7 @@ The policy must ask for the same run: the same candidates, depth, seed, threads,
 @click.command(epilog=EPILOG)
 @click.argument("measurements")
 @click.option("--policy", required=True, metavar="POLICY", help="The policy to judge by.")
-@click.option(
-    "--report",
-    "reports",
-    multiple=True,
-    metavar="TYPE[:DEST]",
-    help="terminal, html, junit, json or sarif; repeatable.",
-)
+@report_option()
 def judge(*, measurements: str, policy: str, reports: tuple[str, ...]) -> int:
     """Judge the file MEASUREMENTS against a policy, in well under a second."""
     orders = parse_orders(reports, keep=(measurements, policy))

@@ -13,6 +13,7 @@ from fidelity_gate import __version__
 from fidelity_gate.errors import ExitCode, PolicyError, UsageError
 from fidelity_gate.records import LintReport, LintSettings, Severity
 from fidelity_gate.verbs.orders import ReportDesk, deliver, now, parse_orders, write_stdout
+from fidelity_gate.verbs.reporting import report_option
 
 if TYPE_CHECKING:
     from fidelity_gate.analysis.linting import ChosenRule
@@ -69,7 +70,7 @@ class Asked:
 @click.option(
     "--fail-on", type=click.Choice(LEVELS[1:]), default="error", show_default=True, help="What makes the exit code 1."
 )
-@click.option("--report", "reports", multiple=True, metavar="TYPE[:DEST]", help="terminal, json or sarif; repeatable.")
+@report_option(ROOM)
 @click.option("--list", "as_list", is_flag=True, help="List the rules, and look at nothing.")
 @click.option("--explain", metavar="CODE", help="Say everything about one rule, and look at nothing.")
 def lint(

@@ -10,6 +10,7 @@ from fidelity_gate.errors import Refused
 from fidelity_gate.judge import judge
 from fidelity_gate.reports import json as saved
 from fidelity_gate.verbs.orders import Desk, parse_orders
+from fidelity_gate.verbs.reporting import report_option
 from fidelity_gate.wording import blocks
 
 if TYPE_CHECKING:
@@ -27,13 +28,7 @@ The exit code is the saved verdict's.
 
 @click.command(epilog=EPILOG)
 @click.argument("verdict")
-@click.option(
-    "--report",
-    "reports",
-    multiple=True,
-    metavar="TYPE[:DEST]",
-    help="terminal, html, junit, json or sarif; repeatable.",
-)
+@report_option()
 def report(*, verdict: str, reports: tuple[str, ...]) -> int:
     """Render the file VERDICT (written by `--report json`) again."""
     orders = parse_orders(reports, keep=(verdict,))

@@ -8,6 +8,7 @@ from fidelity_gate import measurements_file
 from fidelity_gate.files import write_atomically
 from fidelity_gate.verbs.keeping import add_to_history, checked_revision, with_history
 from fidelity_gate.verbs.orders import Desk, parse_orders, refuse_overwriting
+from fidelity_gate.verbs.reporting import report_option
 from fidelity_gate.verbs.stages import judged, measure, prepare
 
 EPILOG = """\b
@@ -28,13 +29,7 @@ Exit codes: 0 may ship, 1 a check failed, 2 refused, 3 could not decide, 4 a bug
 @click.option("--reference", metavar="PATH", help="The reference model, instead of the policy's.")
 @click.option("--candidate", "candidates", multiple=True, metavar="NAME=PATH", help="A candidate's file; repeatable.")
 @click.option("--inputs", metavar="PATH", help="The file of probes, instead of the policy's.")
-@click.option(
-    "--report",
-    "reports",
-    multiple=True,
-    metavar="TYPE[:DEST]",
-    help="terminal, html, junit, json or sarif; repeatable.",
-)
+@report_option()
 @click.option("--measurements", metavar="FILE", help="Save what was measured, for `fidelity-gate judge`.")
 @click.option("--history", metavar="FILE", help="Compare with, and add to, this file of runs, instead of the policy's.")
 @click.option("--revision", metavar="TEXT", help="What the history calls this run: a commit, a tag.")
