@@ -127,7 +127,7 @@ def test_a_run_that_did_not_pass_makes_no_baseline_unless_it_is_told_to(folder, 
     code, _, err = run(*write)
     assert code == 2
     assert err.startswith(
-        "fidelity-gate: error: bad.json: did not pass: 0 of 1 required checks are met; fidelity int8:"
+        "fidelity-gate: error: bad.json: did not pass: 0 of 1 required check is met; fidelity int8:"
     )
     assert "(--even-if-blocked writes it all the same)" in err
     assert not (folder / "next.json").exists()
@@ -136,7 +136,7 @@ def test_a_run_that_did_not_pass_makes_no_baseline_unless_it_is_told_to(folder, 
     assert (code, err) == (0, "wrote next.json: 2 numbers, of a run that was blocked\n")
     assert not baseline_file.read("next.json").passed
     code, out, _ = run("baseline", "show", "next.json")
-    assert "its run         was blocked: 0 of 1 required checks are met" in out
+    assert "its run         was blocked: 0 of 1 required check is met" in out
 
 
 def test_measurements_alone_do_not_say_whether_they_passed(folder, run) -> None:
