@@ -236,6 +236,10 @@ SHARED = (
 )
 TURNED = "a = Transpose<perm = [1, 0]>(wt) p = MatMul(z, a) z_out = Tanh(p) logits = MatMul(z_out, head)"
 SHAPED = "a = Reshape(flat, square) p = MatMul(z, a) z_out = Tanh(p) logits = MatMul(z_out, head)"
+GATES = (
+    "top = Slice(w, zero, half) rest = Slice(w, half, end) w2 = Concat <axis = 0> (rest, top) "
+    "p = MatMul(z, w2) z_out = Tanh(p) logits = MatMul(z_out, head)"
+)
 GEMM = "p = Gemm<transB = 1>(z, wt, bias) z_out = Tanh(p) logits = MatMul(z_out, head)"
 STATE = f"(float[3,{WIDTH}] z) => (float[3,{WIDTH}] z_out, float[3,3] logits)"
 MORE = {
@@ -243,6 +247,9 @@ MORE = {
     "flat": CONSTANTS["w"].reshape(-1),
     "square": np.array([WIDTH, WIDTH]),
     "bias": np.ones(WIDTH, np.float32),
+    "zero": np.array([0]),
+    "half": np.array([WIDTH // 2]),
+    "end": np.array([WIDTH]),
 }
 
 
@@ -252,7 +259,9 @@ def foreign(folder, body):
 
 
 @pytest.mark.parametrize("recipe", ["onnx-dynamic-int8", "onnx-int4,block_size=16", "onnx-int8", "onnx-fp16"])
-@pytest.mark.parametrize("body", [SHARED, TURNED, SHAPED, GEMM], ids=["shared", "turned", "shaped", "gemm"])
+@pytest.mark.parametrize(
+    "body", [SHARED, TURNED, SHAPED, GATES, GEMM], ids=["shared", "turned", "shaped", "gates", "gemm"]
+)
 def test_weights_that_a_quantizer_would_pass_over_are_quantized(body, recipe, tmp_path):
     path = foreign(tmp_path, body)
     artifact = compress(path, recipe)
@@ -521,7 +530,7 @@ def nested(model):
         [],
         [helper.make_tensor_value_info("same", TensorProto.FLOAT, None)],
     )
-    model.graph.initializer.append(numpy_helper.from_array(np.array(True), "yes"))
+    model.graph.input.append(helper.make_tensor_value_info("yes", TensorProto.BOOL, []))
     model.graph.node.append(helper.make_node("If", ["yes"], ["either"], then_branch=inside, else_branch=inside))
 
 

@@ -1,8 +1,9 @@
 """Makes every product read its weight itself, so that quantizers, which look no further, find it.
 
-Exporters put a Transpose, one Identity a use or a Reshape between a weight and its product; onnxruntime's quantizers
-then pass over it without a word. What only lays constants out anew is computed here, once for equal results. Its own
-`quant_pre_process` does that too, and merges and renames nodes besides, so that `exclude` could not name them.
+Exporters put a Transpose, one Identity a use, a Reshape or a Concat of Slices between a weight and its product;
+onnxruntime's quantizers then pass over it without a word. What only lays constants out anew is computed here, once for
+equal results. Its own `quant_pre_process` does that too, and merges and renames nodes besides, so that `exclude` could
+not name them.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from fidelity_gate.graphs.uses import WeightUse
     from fidelity_gate.records import StepGraph
 
-_LAYOUT = frozenset({"Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
+_LAYOUT = frozenset({"Concat", "Flatten", "Identity", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"})
 _STANDARD = ("", "ai.onnx")
 _PLAIN = {  # attribute of a Constant -> the field that holds it, and its type
     "value_float": ("f", "float32"),
@@ -106,7 +107,7 @@ def _needed(graph: StepGraph) -> frozenset[str]:
     wanted = {node.inputs[at.index] for node in graph.nodes for at in products(node) if at.index < len(node.inputs)}
     for node in reversed(graph.nodes):
         if node.op in _LAYOUT and not wanted.isdisjoint(node.outputs):
-            wanted.add(node.inputs[0])
+            wanted.update(node.inputs if node.op == "Concat" else node.inputs[:1])
     return frozenset(wanted)
 
 

@@ -1,7 +1,8 @@
 """Which constants a graph multiplies with or looks up, seen through what stands between, and how they are quantized.
 
 Exporters and quantizers put operators between a weight and its product: a Transpose (torch's newer exporter), one
-Identity a use (the older one), DequantizeLinear (quantizers), Cast. All are seen through.
+Identity a use (the older one), Slice and Concat (an LSTM's gates in ONNX's order), DequantizeLinear (quantizers), Cast.
+All are seen through.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from fidelity_gate.graphs.operands import Operand
     from fidelity_gate.records import GraphNode, StepGraph
 
-_SAME_AXES = frozenset({"Cast", "DequantizeLinear", "Identity", "QuantizeLinear"})
+_SAME_AXES = frozenset({"Cast", "DequantizeLinear", "Identity", "QuantizeLinear", "Slice"})
 _OTHER_AXES = frozenset({"Flatten", "Reshape", "Squeeze", "Unsqueeze"})
 _OF_TWO = frozenset({"Add", "Div", "Mul", "Sub"})  # of two constants: masks, low-rank additions, scales by hand
 _WIDE = frozenset({"bfloat16", "float16", "float32", "float64"})
@@ -118,6 +119,8 @@ class _Uses:
         first = self.sources.get(input_of(node, 0))
         if node.op in _OF_TWO and len(node.inputs) == 2:
             self.see_both(node, first, self.sources.get(node.inputs[1]))
+        elif node.op == "Concat":
+            self.see_parts(node)
         elif first is not None and node.outputs:
             if node.op == "DequantizeLinear" and scaled(node):
                 axis, block = self.axis_of(node, first), int_of(node, "block_size")
@@ -135,6 +138,13 @@ class _Uses:
             return
         sizes = [self.graph.constants[source.constant].values for source in (left, right)]
         self.sources[node.outputs[0]] = right if sizes[1] > sizes[0] else left
+
+    def see_parts(self, node: GraphNode) -> None:
+        """Follow the largest of the constants that a Concat puts together, such as gates in another order."""
+        parts = [self.sources.get(name) for name in node.inputs]
+        found = [part for part in parts if part is not None]
+        if found and len(found) == len(parts):
+            self.sources[node.outputs[0]] = max(found, key=lambda part: self.graph.constants[part.constant].values)
 
     def axis_of(self, node: GraphNode, source: _Source) -> int | None:
         """Return the axis of the constant that a DequantizeLinear has its scales along."""
