@@ -15,11 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fidelity_gate.errors import GateError, InputsRefused, UnsafeContent
-from fidelity_gate.inputs import npy
 from fidelity_gate.inputs.npz import Npz
 from fidelity_gate.inputs.safetensors import Safetensors
 from fidelity_gate.inputs.sudoku import Sudoku
 from fidelity_gate.records import Probes
+from fidelity_gate.storage import npyfile as npy
 
 ROWS = np.arange(1, 37, dtype=np.int32).reshape(4, 9)
 LABELS = ROWS + 1

@@ -11,10 +11,10 @@ from fidelity_gate.files import read_file
 from fidelity_gate.inputs.array_file import LIMIT_BYTES
 from fidelity_gate.inputs.frame_arrays import frame_rows, refuse_frameless
 from fidelity_gate.inputs.making import make_probes
-from fidelity_gate.inputs.npy import NPY_MAGIC, ZIP_MAGIC, read_npy, read_npz
 from fidelity_gate.inputs.rows import check_first_and_count, chosen_rows, rows_named
 from fidelity_gate.lazy import Postponed
 from fidelity_gate.registry import unknown
+from fidelity_gate.storage.npyfile import NPY_MAGIC, ZIP_MAGIC, read_npy, read_npz
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fidelity_gate.errors import InputsRefused
 from fidelity_gate.files import FileBytes, read_file
 from fidelity_gate.inputs.array_file import LIMIT_BYTES, ArrayFile
-from fidelity_gate.inputs.npy import NPY_MAGIC, ZIP_MAGIC, read_npy, read_npz
+from fidelity_gate.storage.npyfile import NPY_MAGIC, ZIP_MAGIC, read_npy, read_npz
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

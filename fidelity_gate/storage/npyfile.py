@@ -10,7 +10,7 @@ import zipfile
 import zlib
 from typing import TYPE_CHECKING, Any
 
-from fidelity_gate.errors import InputsRefused, UnsafeContent
+from fidelity_gate.errors import GateError, InputsRefused, UnsafeContent
 from fidelity_gate.lazy import Postponed
 
 if TYPE_CHECKING:
@@ -42,11 +42,11 @@ _BROKEN_HEADER = (
 _PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
-def read_npy(data: bytes, *, where: str, field: str = "") -> NDArray[Any]:
+def read_npy(data: bytes, *, where: str, field: str = "", kind: type[GateError] = InputsRefused) -> NDArray[Any]:
     """Return the one array of a `.npy` file, read-only, a view of `data`.
 
     Raises:
-        InputsRefused: not a `.npy` file; cut off; more bytes than the array takes.
+        kind: not a `.npy` file; cut off; more bytes than the array takes.
         UnsafeContent: Python objects, which only a pickle could read.
     """
     stream = io.BytesIO(data)
@@ -54,40 +54,42 @@ def read_npy(data: bytes, *, where: str, field: str = "") -> NDArray[Any]:
         version = np.lib.format.read_magic(stream)
         shape, fortran, dtype = getattr(np.lib.format, _HEADER_READERS[version])(stream)
     except _BROKEN_HEADER as error:
-        raise InputsRefused("is not a readable .npy file: its header is broken", where=where, field=field) from error
+        raise kind("is not a readable .npy file: its header is broken", where=where, field=field) from error
     if dtype.hasobject:
-        hint = "save whole numbers: np.save(..., array.astype(np.int32))"
+        hint = "save plain numbers: array.astype(np.int32), or np.float32"
         raise UnsafeContent(
             "holds Python objects, which only running code could read", where=where, field=field, hint=hint
         )
     if dtype.names is not None or dtype.subdtype is not None:
-        raise InputsRefused("holds records, not whole numbers", where=where, field=field)
+        raise kind("holds records, not plain numbers", where=where, field=field)
     needed, there = math.prod(shape) * dtype.itemsize, len(data) - stream.tell()
     if needed != there or min(shape, default=0) < 0:
         fault = "is cut off" if needed > there else "has bytes behind its array"
-        raise InputsRefused(f"{fault}: {needed:,} bytes declared, {there:,} there", where=where, field=field)
+        raise kind(f"{fault}: {needed:,} bytes declared, {there:,} there", where=where, field=field)
     if needed == 0:
         return np.empty(shape, dtype)
     flat = np.frombuffer(data, dtype, offset=stream.tell())
     return flat.reshape(shape, order="F" if fortran else "C")
 
 
-def read_npz(data: bytes, *, where: str, limit_bytes: int) -> Mapping[str, bytes]:
+def read_npz(
+    data: bytes, *, where: str, limit_bytes: int, kind: type[GateError] = InputsRefused
+) -> Mapping[str, bytes]:
     """Return the members of a `.npz` file, name -> bytes of a `.npy` file.
 
     Raises:
-        InputsRefused: not a readable archive; a member that is no `.npy` file; two members with one name.
-        UnsafeContent: more members, or more bytes once unpacked, than any probe set needs.
+        kind: not a readable archive; a member that is no `.npy` file; two members with one name.
+        UnsafeContent: more members, or more bytes once unpacked, than are allowed.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = archive.infolist()
             _refuse_bomb(members, where, limit_bytes)
-            return {name: _unpacked(archive, member) for name, member in _named(members, where).items()}
+            return {name: _unpacked(archive, member) for name, member in _named(members, where, kind).items()}
     except (NotImplementedError, RuntimeError) as error:  # needs a password, or a newer zip than numpy writes
-        raise InputsRefused("is packed in a way numpy never writes", where=where, hint="np.savez") from error
+        raise kind("is packed in a way numpy never writes", where=where, hint="np.savez") from error
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, struct.error) as error:
-        raise InputsRefused("is not a readable .npz file: damaged or cut off", where=where) from error
+        raise kind("is not a readable .npz file: damaged or cut off", where=where) from error
 
 
 def _refuse_bomb(members: list[zipfile.ZipInfo], where: str, limit_bytes: int) -> None:
@@ -98,18 +100,16 @@ def _refuse_bomb(members: list[zipfile.ZipInfo], where: str, limit_bytes: int) -
         raise UnsafeContent(f"unpacks to {unpacked:,} bytes", where=where, hint=f"at most {limit_bytes:,}")
 
 
-def _named(members: list[zipfile.ZipInfo], where: str) -> dict[str, zipfile.ZipInfo]:
+def _named(members: list[zipfile.ZipInfo], where: str, kind: type[GateError]) -> dict[str, zipfile.ZipInfo]:
     named: dict[str, zipfile.ZipInfo] = {}
     for member in members:
         if member.compress_type not in _PACKINGS:
             raise NotImplementedError
         if not member.filename.endswith(".npy"):
-            raise InputsRefused(
-                f"holds '{member.filename}', which is no array", where=where, hint="np.savez writes .npy"
-            )
+            raise kind(f"holds '{member.filename}', which is no array", where=where, hint="np.savez writes .npy")
         name = member.filename.removesuffix(".npy")
         if name in named:
-            raise InputsRefused("holds two arrays of this name", where=where, field=name)
+            raise kind("holds two arrays of this name", where=where, field=name)
         named[name] = member
     return named
 
