@@ -165,6 +165,10 @@ class OpenedGraph(OpenedModel, Protocol):
     def data(self) -> bytes:
         """Return the bytes of its file, as they were hashed."""
 
+    @property
+    def running(self) -> bytes:
+        """Return the bytes that run: those of the file, or the file with its known conditions decided."""
+
 
 class Weights(Protocol):
     """The weights of a model file, read only when somebody asks; nothing is kept of what was read."""

@@ -68,7 +68,7 @@ def stepper(path, **options):
     """Return a recursion without the trial in a child process, which takes a second."""
     model = opened(path, **options)
     told = step_metadata(model.file.graph.metadata)
-    return assembled(Parts(model.file, model.data, told, model.options, model.beside, str(path)), threads=1)
+    return assembled(Parts(model.file, model.running, told, model.options, model.beside, str(path)), threads=1)
 
 
 def frames(count=3, steps=5, seed=0, shape=(FRAME,)):

@@ -32,7 +32,8 @@ from fidelity_gate.inputs.checking import check_probes, take
 from fidelity_gate.inputs.making import make_probes
 from fidelity_gate.models import onnx_trial
 from fidelity_gate.models.onnx_layout import from_tokens, to_tokens
-from fidelity_gate.models.onnx_start import shaken
+from fidelity_gate.models.onnx_plan import Slot, State
+from fidelity_gate.models.onnx_start import Starts, shaken
 from fidelity_gate.models.onnx_trial import DOMAINS
 from fidelity_gate.models.opening import open_model
 from fidelity_gate.records import Depth, ModelSpec, RunSpec
@@ -209,6 +210,53 @@ def test_states_start_at_zero_a_constant_a_file_or_where_metadata_says(tmp_path)
     assert not np.allclose(zero, own)
 
 
+def test_an_npz_file_of_initial_states_is_read_as_a_safetensors_file_is(tmp_path):
+    probes, start = frames(count=2), np.linspace(-1, 1, WIDTH, dtype=np.float32)
+    path = write(tmp_path)
+    np.savez(tmp_path / "start.npz", h=start[None])
+    np.savez_compressed(tmp_path / "packed.npz", h=start)
+    save_file({"h": start}, tmp_path / "start.safetensors")
+    found = [
+        states(stepper(path, initial=f"{name}"), probes, 2)[1].carry["h"]
+        for name in ("start.npz", "packed.npz", "start.safetensors")
+    ]
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
+    assert opened(path, initial="start.npz").facts.digest != opened(path, initial="packed.npz").facts.digest
+
+
+STARTS = {
+    "float64": ({"h": np.zeros(WIDTH)}, "starts from float64, and the state is float32"),
+    "another shape": ({"h": np.zeros((WIDTH, 1), np.float32)}, "starts from 6x1"),
+    "one value for all": ({"h": np.float32(1)}, "starts from scalar"),
+    "another name": ({"h0": np.zeros(WIDTH, np.float32)}, "holds no tensor 'h'"),
+    "more than states": ({"h": np.zeros(WIDTH, np.float32), "c": np.zeros(3)}, "unknown state 'c'"),
+    "not finite": ({"h": np.full(WIDTH, np.inf, np.float32)}, "not finite"),
+    "objects": ({"h": np.array([{}], object)}, "Python objects"),
+}
+
+
+@pytest.mark.parametrize(("arrays", "words"), STARTS.values(), ids=STARTS)
+def test_a_file_of_initial_states_that_does_not_fit_is_refused(tmp_path, arrays, words):
+    np.savez(tmp_path / "start.npz", **arrays)
+    with pytest.raises(GateError) as caught:
+        states(stepper(write(tmp_path), initial="start.npz"), frames(count=1), 1)
+    assert words in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+def test_a_start_is_of_the_layers_and_never_of_the_probes():
+    # (2 layers, 2 probes, 3): numpy alone would lay the start of two layers along the probes.
+    state = State("h", Slot("h", "float32", (2, "N", 3), 1), "hn")
+    start = np.arange(6, dtype=np.float32).reshape(2, 3)
+    found = Starts({"h": start}, "step.onnx").of(state, 2)
+    np.testing.assert_array_equal(found[:, 0], start)
+    np.testing.assert_array_equal(found[:, 1], start)
+    with refused() as caught:
+        Starts({"h": np.zeros((1, 3), np.float32)}, "step.onnx").of(state, 2)
+    assert "the state of one probe, 2x3" in str(caught.value)
+
+
 def test_one_constant_for_several_states_is_refused(tmp_path):
     with refused() as caught:
         stepper(lstm(tmp_path, "1"), initial="W")
@@ -319,6 +367,29 @@ def test_an_output_called_halt_of_another_shape_is_no_halting(tmp_path):
 
 RATE = f"(float[1,{FRAME}] x, float[1,{WIDTH}] h, int64 sr) => (float[1,{WIDTH}] hn, float[1,3] probs)"
 RATED = "rate = Cast <to = 1> (sr) louder = Mul(x, rate) " + CELL.replace("MatMul(x", "MatMul(louder")
+
+
+def test_the_word_none_says_of_a_head_that_there_is_none(tmp_path):
+    path = write(tmp_path, REASONER, reasoner())
+    assert states(stepper(path), tokens(), 1)[0].logits is not None
+    assert states(stepper(path, logits="none", halt="none"), tokens(), 1)[0].logits is None
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ({"constants__h": 1.0}, "constants.h: is a state"),
+        ({"constants__k": 1 << 40}, f"{1 << 40} is no int32"),
+        ({"constants__k": 0.5}, "0.5 is no int32"),
+    ],
+)
+def test_a_constant_that_the_input_cannot_take_is_refused_before_anything_runs(tmp_path, said, words):
+    body = "k1 = Cast <to = 1> (k) more = Mul(x, k1) " + CELL.replace("MatMul(x", "MatMul(more")
+    path = write(tmp_path, body, CELL_OF_ONE.replace(") =>", ", int32 k) =>"))
+    with refused() as caught:
+        stepper(path, **({"constants__k": 2} | said))
+    assert words in str(caught.value)
+    assert str(path) in str(caught.value)
 
 
 def test_a_constant_input_is_given_as_the_policy_says(tmp_path):
@@ -475,7 +546,9 @@ def _nested(model):
     node.op_type = "If"
     node.input[0] = "flag"
     node.attribute.extend([helper.make_attribute("then_branch", body), helper.make_attribute("else_branch", body)])
-    model.graph.initializer.append(helper.make_tensor("flag", TensorProto.BOOL, (), [True]))
+    model.graph.node.insert(3, helper.make_node("Greater", ["highest", "one"], ["flag"]))
+    model.graph.node.insert(3, helper.make_node("ReduceMax", ["x"], ["highest"], keepdims=0))
+    model.graph.initializer.append(helper.make_tensor("one", TensorProto.FLOAT, (), [1.0]))
 
 
 def _foreign(model):
@@ -497,7 +570,7 @@ def _precompiled(model):
 @pytest.mark.parametrize(
     ("edit", "words"),
     [
-        (_nested, "holds If, a graph of its own"),
+        (_nested, "is an If, and its condition depends on x"),
         (_foreign, "some.vendor"),
         (_precompiled, "EPContext"),
         (_elsewhere, "lies in another file"),

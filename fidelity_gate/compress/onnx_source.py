@@ -50,7 +50,7 @@ def source_of(model: OpenedModel, recipe: str) -> Source:
         hint = "first: fidelity-gate export REFERENCE -o STEP.onnx"
         raise UsageError(f"is no ONNX graph, and {recipe} compresses step graphs", where=facts.path, hint=hint)
     _refuse_unfit(facts, graph)
-    return Source(model, graph, onnx.ModelProto.FromString(model.data))
+    return Source(model, graph, onnx.ModelProto.FromString(model.running))
 
 
 def _refuse_unfit(facts: ModelFacts, graph: StepGraph) -> None:
@@ -61,7 +61,8 @@ def _refuse_unfit(facts: ModelFacts, graph: StepGraph) -> None:
     nested = next((node for node in graph.nodes if node.subgraphs), None)
     if nested is not None:
         what = f"is a {nested.op}, which holds a graph of its own; recipes look at the outer one only"
-        raise UsageError(what, where=facts.path, field=nested.name)
+        hint = "--model constants.INPUT=VALUE for an input that decides it" if nested.op == "If" else ""
+        raise UsageError(what, where=facts.path, field=nested.name, hint=hint)
     if graph.opsets.get("", 0) < LOWEST_OPSET:
         hint = f"export with opset {LOWEST_OPSET} or later"
         what = f"is of opset {graph.opsets.get('', 0)}, which has one scale a tensor only"

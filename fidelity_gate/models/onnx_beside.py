@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fidelity_gate.errors import ModelRefused
 from fidelity_gate.files import read_file, sha256_hex
+from fidelity_gate.storage.npyfile import read_npy, read_npz
 from fidelity_gate.storage.tensorfile import read_tensors
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from fidelity_gate.graphs.step_metadata import StepMetadata
     from fidelity_gate.models.onnx_options import StepOptions
 
-_TENSORS = ".safetensors"
+_SAFETENSORS, _ARRAYS = ".safetensors", ".npz"
 _LARGEST_TENSORS = 1 << 30
 _LARGEST_GRAPH = 2 << 30
 _EMBEDDING = ".embed.onnx"  # what export calls it: STEP.embed.onnx beside STEP.onnx
@@ -51,7 +52,7 @@ class Beside:
 
 def is_file(source: str) -> bool:
     """Return whether an initial state is named by a file, and not by a constant of the graph."""
-    return source.endswith(_TENSORS)
+    return source.endswith((_SAFETENSORS, _ARRAYS))
 
 
 def read_beside(path: str, options: StepOptions, told: StepMetadata | None) -> Beside:
@@ -71,7 +72,7 @@ def read_beside(path: str, options: StepOptions, told: StepMetadata | None) -> B
     tensors = {}
     for source in sorted({name for name in options.initial.values() if is_file(name)}):
         file = read_file(str(folder / source), limit_bytes=_LARGEST_TENSORS, kind=ModelRefused)
-        tensors[source] = read_tensors(file.data, where=file.path).tensors
+        tensors[source] = _tensors(file)
         read.append(file)
     return Beside(
         embedding=embedding.data if embedding else b"",
@@ -81,6 +82,14 @@ def read_beside(path: str, options: StepOptions, told: StepMetadata | None) -> B
         digests=tuple(file.digest for file in read),
         size=sum(file.size for file in read),
     )
+
+
+def _tensors(file: FileBytes) -> Mapping[str, NDArray[Any]]:
+    """Return the arrays of a safetensors or `.npz` file by name; raises ModelRefused, UnsafeContent."""
+    if not file.path.endswith(_ARRAYS):
+        return read_tensors(file.data, where=file.path).tensors
+    members = read_npz(file.data, where=file.path, limit_bytes=_LARGEST_TENSORS, kind=ModelRefused)
+    return {name: read_npy(data, where=file.path, field=name, kind=ModelRefused) for name, data in members.items()}
 
 
 def _embedding(path: str, folder: Path, options: StepOptions, told: StepMetadata | None) -> FileBytes | None:

@@ -124,16 +124,10 @@ class Feeder:
 
 
 def _filled(slot: Slot, rows: int, value: float | bool) -> NDArray[Any]:
-    """Return a constant input in its shape; raises ModelRefused where its size or its type does not allow it."""
+    """Return a constant input in its shape; raises ModelRefused where a size is not known."""
     shape = slot.sized(rows)
     sizes = tuple(size for size in shape if isinstance(size, int))
     field = f"constants.{slot.name}"
     if len(sizes) < len(shape):
         raise ModelRefused(f"has the shape {shown_shape(shape)}, of which not every size is known", field=field)
-    kind = np.dtype(slot.dtype).kind
-    if (kind == "b") != isinstance(value, bool) or (kind in "iu" and not isinstance(value, int)):
-        raise ModelRefused(f"{value} is no {slot.dtype}", field=field)
-    try:
-        return np.full(sizes, value, slot.dtype)
-    except OverflowError as error:
-        raise ModelRefused(f"{value} is no {slot.dtype}", field=field) from error
+    return np.full(sizes, value, slot.dtype)

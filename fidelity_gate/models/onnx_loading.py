@@ -18,6 +18,7 @@ from fidelity_gate.models.onnx_start import starts_of
 from fidelity_gate.models.onnx_trial import refuse_unsafe, try_bytes, try_out
 
 if TYPE_CHECKING:
+    from fidelity_gate.graphs.folding import Folded
     from fidelity_gate.graphs.reading import OnnxFile
     from fidelity_gate.graphs.step_metadata import StepMetadata
     from fidelity_gate.models.onnx_beside import Beside
@@ -36,7 +37,7 @@ class Parts:
 
     Attributes:
         file: the graph, read.
-        data: its bytes, as they were hashed.
+        data: its bytes, as they run.
         told: what its metadata says.
         options: what the policy says.
         beside: the files that it needs.
@@ -71,13 +72,20 @@ def loaded(model: OpenedOnnx, run: RunSpec) -> OnnxRecursion:
         raise ModelRefused(what, where=where, hint=hint)
     onnxruntime_module(where)
     told = step_metadata(model.file.graph.metadata, where)
-    parts = Parts(model.file, model.data, told, model.options, model.beside, where)
+    _refuse_left(model.without_if, where)
+    parts = Parts(model.file, model.running, told, model.options, model.beside, where)
     level = model.options.optimization
-    try_out(model.data, parts.plan(), level, where)
+    try_out(parts.data, parts.plan(), level, where)
     if model.beside.embedding:
         refuse_unsafe(read_graph(model.beside.embedding, model.beside.embedding_path), model.beside.embedding_path)
         try_bytes(model.beside.embedding, None, level, model.beside.embedding_path)
     return assembled(parts, threads=run.threads)
+
+
+def _refuse_left(without_if: Folded, where: str) -> None:
+    """Refuse a graph of which an If is left; raises ModelRefused."""
+    if without_if.obstacle:
+        raise ModelRefused(without_if.obstacle, where=where, hint=without_if.hint)
 
 
 def assembled(parts: Parts, *, threads: int) -> OnnxRecursion:

@@ -50,15 +50,15 @@ class StepOptions:
     """All of it.
 
     Attributes:
-        states: state input -> the output that is fed back into it; None: it is no state.
+        states: state input -> the output that is fed back into it; None or "none": it is no state.
         names: name of a stream in the reference -> this graph's state, by its input or its output.
         constants: other inputs -> what they are given at every run.
         axes: input, state input or output -> which of its axes counts probes; "" for all states not named.
-        initial: state input -> "zeros", a constant of the graph, or a safetensors file; "" for the only state.
+        initial: state input -> "zeros", a constant of the graph, a safetensors or .npz file; "" for the only state.
         input: the input that tokens or frames are fed to; "": the one that is left.
         identifiers: the input that puzzle identifiers are fed to; "": by its usual names.
-        logits: the output that answers are decoded from; None: none.
-        halt: the output with the two halting logits; None: none.
+        logits: the output that answers are decoded from; None or "none": none.
+        halt: the output with the two halting logits; None or "none": none.
         threshold: of logits with one value an answer: above it is answer 1, else 0.
         embedding: the graph that makes the input of tokens; "": the file that export writes beside a step graph.
         unit: what one run is; None where only metadata tells.

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from fidelity_gate import registry
 from fidelity_gate.errors import ModelRefused
+from fidelity_gate.graphs.states import NO_STATE
 from fidelity_gate.models.onnx_axes import axis_of_input, axis_of_state
 from fidelity_gate.models.onnx_options import BY_NAME
 from fidelity_gate.models.onnx_plan import FLOATS, TOKEN_TYPES, Slot, State, StepPlan, shown_shape
@@ -16,12 +19,13 @@ if TYPE_CHECKING:
 
     from fidelity_gate.graphs.step_metadata import StepMetadata, Unit
     from fidelity_gate.models.onnx_options import StepOptions
+    from fidelity_gate.models.onnx_plan import Number
     from fidelity_gate.records import GraphValue, StepGraph
 
 INPUTS = ("input", "input_ids", "inputs", "tokens", "x")
 IDENTIFIERS = ("identifiers", "puzzle_identifier", "puzzle_identifiers")
 LOGITS, HALTS = ("logits",), ("halt", "q_halt")
-FED_BACK = (*FLOATS, "bool", "int8", "int16", "int32", "int64", "uint8")  # what numpy can hold of a state
+FED_BACK = (*FLOATS, "bool", "int8", "int16", "int32", "int64", "uint8")  # what numpy can hold
 _LEAST_AXES = 2  # of a state: probes, values
 _MOST_NAMED = 3
 
@@ -65,12 +69,12 @@ class _Planner:
             fed=fed,
             identifiers=others,
             constants=tuple(
-                (self._constant(inputs[name], fed), value) for name, value in sorted(options.constants.items())
+                (self._constant(inputs[name], value, fed), value) for name, value in sorted(options.constants.items())
             ),
             logits=logits,
             halt=halt,
             head_axes={name: options.axes.get(name, 0) for name in (logits, halt)},
-            halt_required=options.halt not in (None, BY_NAME),
+            halt_required=options.halt != BY_NAME and bool(halt),
             threshold=options.threshold,
             rows=self._rows(fed, others, states),
             unit=self._unit(),
@@ -123,8 +127,16 @@ class _Planner:
             raise ModelRefused("has no input that probes could be fed to", where=self.where, field="input", hint=hint)
         return inputs[chosen]
 
-    def _constant(self, value: GraphValue, fed: Slot) -> Slot:
+    def _constant(self, value: GraphValue, number: Number, fed: Slot) -> Slot:
         """Return where a constant goes: an axis named as the one that counts probes is of their number."""
+        field = f"constants.{value.name}"
+        if any(value.name == pair.input for pair in self.graph.states):
+            hint = f"state: {{{value.name}: none}} if it is none"
+            raise ModelRefused("is a state, which is fed its own output", where=self.where, field=field, hint=hint)
+        if value.name == self.options.identifiers:
+            raise ModelRefused("is fed the puzzle identifiers", where=self.where, field=field)
+        if value.dtype not in FED_BACK or not _holds(value.dtype, number):
+            raise ModelRefused(f"{number} is no {value.dtype or 'tensor'}", where=self.where, field=field)
         batch = fed.shape[fed.axis or 0]
         shape = value.shape or ()
         axis = shape.index(batch) if isinstance(batch, str) and batch in shape else None
@@ -191,6 +203,8 @@ class _Planner:
         outputs = {value.name: value for value in self.graph.outputs}
         if chosen == BY_NAME:
             return next((name for name in usual if name in outputs), "")
+        if chosen == NO_STATE and chosen not in outputs:  # policies have no null
+            return ""
         if chosen is not None and chosen not in outputs:
             raise self._unknown(chosen, outputs, "has no output", usual[0])
         return chosen or ""
@@ -219,6 +233,16 @@ class _Planner:
 
     def _unknown(self, name: str, known: Mapping[str, object], what: str, field: str) -> Exception:
         return registry.unknown(name, known, what=what, where=self.where, field=field, kind=ModelRefused)
+
+
+def _holds(dtype: str, number: Number) -> bool:
+    """Return whether a type holds a number: flags are flags, and whole numbers stay whole and in range."""
+    kind = np.dtype(dtype).kind
+    if (kind == "b") != isinstance(number, bool) or (kind in "iu" and not isinstance(number, int)):
+        return False
+    if kind in "iu":
+        return bool(np.iinfo(dtype).min <= number <= np.iinfo(dtype).max)
+    return kind == "b" or bool(abs(number) <= np.finfo(dtype).max)
 
 
 def _refuse_shared(streams: list[str], where: str) -> None:

@@ -168,7 +168,7 @@ class OnnxRecursion:
             return values
         if values.shape[-1] > 1 or threshold is None:
             what = f"has {values.shape[-1]} values an answer"
-            hint = "threshold: 0.5 is for one value, above which the answer is yes; logits: null for no answers"
+            hint = "threshold: 0.5 is for one value, above which the answer is yes; logits: none for no answers"
             raise ModelRefused(what, field=f"logits: {self._plan.logits}", hint=hint)
         return np.concatenate((np.full_like(values, threshold), values), axis=-1)
 

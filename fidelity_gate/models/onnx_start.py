@@ -45,11 +45,13 @@ class Starts:
             raise ModelRefused(what, where=self._where, field=state.slot.name, hint="fix the sizes in the graph")
         if start is None:
             return np.zeros(sizes, state.slot.dtype)
-        try:
-            return np.array(np.broadcast_to(start, sizes), dtype=state.slot.dtype, order="C")
-        except ValueError as error:
+        aligned = _aligned(start, sizes, state.axis)
+        if aligned is None:
             what = f"has the shape {shown_shape(shape)}, and starts from {shown_shape(start.shape)}"
-            raise ModelRefused(what, where=self._where, field=state.slot.name) from error
+            probe = shown_shape(state.slot.of_a_probe)
+            hint = f"the state of one probe, {probe}, or one value for each of the last axis"
+            raise ModelRefused(what, where=self._where, field=state.slot.name, hint=hint)
+        return np.array(np.broadcast_to(aligned, sizes), dtype=state.slot.dtype, order="C")
 
 
 def starts_of(plan: StepPlan, told: StepMetadata | None, file: OnnxFile, beside: Beside, where: str) -> Starts:
@@ -63,9 +65,10 @@ def starts_of(plan: StepPlan, told: StepMetadata | None, file: OnnxFile, beside:
         where: the graph's path.
 
     Raises:
-        ModelRefused: a name that is not there, or values that are not finite.
+        ModelRefused: a name that is not there, or values that are not finite or of another type than the state.
     """
-    names = tuple(state.slot.name for state in plan.states)
+    types = {state.slot.name: state.slot.dtype for state in plan.states}
+    names = tuple(types)
     said = beside.initial
     for name in said:
         if name and name not in names:
@@ -81,7 +84,9 @@ def starts_of(plan: StepPlan, told: StepMetadata | None, file: OnnxFile, beside:
         if source == ZEROS:
             given.pop(name, None)
         elif source:
-            given[name] = _finite(_read(source, name, file, beside, where), name, where)
+            given[name] = _read(source, name, file, beside, where)
+            _refuse_unfit(given[name], name, types[name], where)
+    _refuse_more(beside, names)
     return Starts({name: array for name, array in given.items() if name in names}, where)
 
 
@@ -98,10 +103,35 @@ def _read(source: str, name: str, file: OnnxFile, beside: Beside, where: str) ->
     return tensors[name]
 
 
-def _finite(array: NDArray[Any], name: str, where: str) -> NDArray[Any]:
+def _refuse_unfit(array: NDArray[Any], name: str, dtype: str, where: str) -> None:
+    """Refuse values of another type than the state's, and values that are not finite: nothing is cast."""
+    field = f"initial.{name}"
+    if array.dtype.name != dtype:
+        what = f"starts from {array.dtype.name}, and the state is {dtype}"
+        raise ModelRefused(what, where=where, field=field, hint=f"save it as {dtype}")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise ModelRefused("starts from values that are not finite", where=where, field=f"initial.{name}")
-    return array
+        raise ModelRefused("starts from values that are not finite", where=where, field=field)
+
+
+def _refuse_more(beside: Beside, names: tuple[str, ...]) -> None:
+    """Refuse a file that holds what no state starts from: it was made for another graph, or a name is misspelt."""
+    for source, tensors in beside.tensors.items():
+        more = next((name for name in tensors if name not in names), "")
+        if more:
+            raise registry.unknown(
+                more, names, what="holds a tensor for the unknown state", where=source, kind=ModelRefused
+            )
+
+
+def _aligned(start: NDArray[Any], sizes: tuple[int, ...], axis: int) -> NDArray[Any] | None:
+    """Return a start that broadcasts over probes alone, or over all but the last axis; None where it fits neither."""
+    of_a_probe = sizes[:axis] + sizes[axis + 1 :]
+    if start.shape == of_a_probe:
+        return np.expand_dims(start, axis)
+    alike = start.ndim == len(sizes) and start.shape[axis] in (1, sizes[axis])
+    if alike and start.shape[:axis] + start.shape[axis + 1 :] == of_a_probe:
+        return start
+    return start if axis < len(sizes) - 1 and start.shape == sizes[-1:] else None
 
 
 def shaken(tokens: NDArray[Any], size: float, noise: np.random.Generator) -> NDArray[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from fidelity_gate.errors import ModelRefused
 from fidelity_gate.files import read_file
 from fidelity_gate.graphs.compression_metadata import compression_metadata
+from fidelity_gate.graphs.folding import Folded, folded
 from fidelity_gate.graphs.reading import read_onnx
 from fidelity_gate.graphs.shapes import inferred
 from fidelity_gate.graphs.step_metadata import step_metadata
@@ -57,7 +58,7 @@ class OnnxStep:
         """Read, hash and understand the file, and what it needs beside it; the policy's options are `StepOptions`."""
         options = step_options(spec.options, str(spec.place) or spec.path)
         file = read_file(spec.path, limit_bytes=LARGEST_FILE, kind=ModelRefused)
-        onnx = read_onnx(file.data, spec.path, declared=options.states)
+        onnx, without_if = _read(file.data, spec.path, options)
         weights = GraphWeights(onnx, spec.path)
         tensors, told = weights.facts(), step_metadata(onnx.graph.metadata, spec.path)
         done = compression_metadata(onnx.graph.metadata, spec.path)
@@ -74,10 +75,10 @@ class OnnxStep:
             tensors=tensors,
             recipe=done.recipe if done else "",
             calibration_rows=done.calibration_rows if done else (),
-            notes=(*_notes(file, onnx.graph, told), *_settings(options, beside)),
+            notes=(*_notes(file, onnx.graph, told), *_decided(without_if), *_settings(options, beside)),
             claimed_family=told.family if told else "",
         )
-        return OpenedOnnx(facts, onnx, weights, file.data, options, beside)
+        return OpenedOnnx(facts, onnx, weights, file.data, options, beside, without_if)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,9 +88,15 @@ class OpenedOnnx:
     facts: ModelFacts
     file: OnnxFile
     weights: GraphWeights
-    data: bytes  # of the file: what was hashed is what runs
+    data: bytes  # of the file: what was hashed
     options: StepOptions
     beside: Beside
+    without_if: Folded = field(default_factory=Folded)
+
+    @property
+    def running(self) -> bytes:
+        """Return what runs: the bytes that were hashed, or what follows from them and the policy's constants alone."""
+        return self.without_if.data or self.data
 
     def load(self, run: RunSpec) -> Recursion:
         """Return the graph ready to step, once it has run on zeros in a child process.
@@ -120,6 +127,16 @@ class OpenedOnnx:
         return inferred(self.file, self.facts.path)
 
 
+def _read(data: bytes, where: str, options: StepOptions) -> tuple[OnnxFile, Folded]:
+    """Return a graph, and what became of its Ifs whose condition follows from the policy's constants."""
+    file = read_onnx(data, where, declared=options.states)
+    if not any(node.op == "If" and node.subgraphs for node in file.graph.nodes):
+        return file, Folded()
+    states = {pair.input for pair in file.graph.states}
+    found = folded(data, {name: value for name, value in options.constants.items() if name not in states})
+    return (read_onnx(found.data, where, declared=options.states) if found.data else file), found
+
+
 def _elsewhere(graph: StepGraph) -> list[tuple[str, int]]:
     """Return the tensors that the file only points at, each with the bytes it is said to have."""
     return [(name, constant.stored_bytes) for name, constant in graph.constants.items() if constant.external]
@@ -144,6 +161,13 @@ def _notes(file: FileBytes, graph: StepGraph, told: StepMetadata | None) -> Iter
     nested = sum(node.subgraphs > 0 for node in graph.nodes)
     if nested:
         yield f"{nested} operators hold graphs of their own, which were not looked into"
+
+
+def _decided(without_if: Folded) -> Iterator[str]:
+    """Yield what became of the graph's Ifs."""
+    yield from without_if.notes
+    if without_if.obstacle:
+        yield f"{without_if.obstacle} ({without_if.hint})"
 
 
 def _settings(options: StepOptions, beside: Beside) -> Iterator[str]:
