@@ -196,6 +196,21 @@ def test_integer_states_are_fed_back_and_not_compared(tmp_path):
 # ---------------------------------------------------------------- where states start
 
 
+def test_a_state_that_only_keeps_samples_is_not_the_one_that_checks_look_at(tmp_path):
+    body = (
+        "both = Concat <axis = 1> (cache, x) cache_new = Slice(both, four, end, second) drive = MatMul(x, u) "
+        "kept = MatMul(h, w) sum = Add(drive, kept) hn = Tanh(sum)"
+    )
+    signature = (
+        f"(float[1,{FRAME}] x, float[1,{FRAME}] cache, float[1,{WIDTH}] h) => "
+        f"(float[1,{FRAME}] cache_new, float[1,{WIDTH}] hn)"
+    )
+    path = write(tmp_path, body, signature, constants={"four": np.array([FRAME]), "end": np.array([2 * FRAME])})
+    assert stepper(path).streams == ("h", "cache")
+    assert any(note.startswith("cache only keeps what was fed") for note in opened(path).facts.notes)
+    assert not any("only keeps" in note for note in opened(write(tmp_path, name="cell")).facts.notes)
+
+
 def test_states_start_at_zero_a_constant_a_file_or_where_metadata_says(tmp_path):
     probes, start = frames(count=2), np.linspace(-1, 1, WIDTH, dtype=np.float32)
     path = write(tmp_path, constants={"h0": start})

@@ -13,6 +13,14 @@ if TYPE_CHECKING:
     from fidelity_gate.records import GraphNode, StepGraph
 
 
+_MOVES = frozenset(
+    {
+        *("Cast", "Concat", "Flatten", "Gather", "Identity", "Pad", "Reshape"),
+        *("Shape", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze"),
+    }
+)
+
+
 @dataclass(frozen=True, eq=False)
 class Wiring:
     """The connections of a graph; computed once, asked often."""
@@ -58,6 +66,11 @@ class Wiring:
             if any(output in reached for output in node.outputs if output):
                 reached.update(reads(node))
         return frozenset(reached)
+
+    def only_moved(self, name: str) -> bool:
+        """Return whether a value is inputs and constants in another place, with nothing computed of them."""
+        before = self.upstream((name,))
+        return all(node.op in _MOVES for node in self.graph.nodes if any(output in before for output in node.outputs))
 
     @cached_property
     def carry_path(self) -> tuple[GraphNode, ...]:

@@ -48,12 +48,14 @@ class Slot:
 class State:
     """A state: where it enters, where it leaves, and what it is called.
 
-    Integer states (counters, positions) are fed back as they are; metrics compare floats only.
+    Integer states (counters, positions) are fed back as they are; metrics compare floats only. A state that only keeps
+    what was fed, such as the last samples, is the same in every model.
     """
 
     stream: str
     slot: Slot
     output: str
+    only_keeps: bool = False
 
     @property
     def axis(self) -> int:
@@ -100,8 +102,9 @@ class StepPlan:
 
     @property
     def streams(self) -> tuple[str, ...]:
-        """Return the names of the carry's streams."""
-        return tuple(state.stream for state in self.states if state.compared)
+        """Return the names of the carry's streams; metrics look at the first, so what only keeps comes last."""
+        ordered = sorted(self.states, key=lambda state: state.only_keeps)
+        return tuple(state.stream for state in ordered if state.compared)
 
     def runs(self, depth: Depth) -> int:
         """Return how many runs make one ACT step.

@@ -10,6 +10,7 @@ import numpy as np
 from fidelity_gate import registry
 from fidelity_gate.errors import ModelRefused
 from fidelity_gate.graphs.states import NO_STATE
+from fidelity_gate.graphs.wiring import Wiring
 from fidelity_gate.models.onnx_axes import axis_of_input, axis_of_state
 from fidelity_gate.models.onnx_options import BY_NAME
 from fidelity_gate.models.onnx_plan import FLOATS, TOKEN_TYPES, Slot, State, StepPlan, shown_shape
@@ -157,13 +158,14 @@ class _Planner:
             hint = next(iter(self.graph.state_doubts), "") or "say which: state: {INPUT: OUTPUT}"
             raise ModelRefused("no output is known to be fed back", where=self.where, field="state", hint=hint)
         outputs = {value.name: value for value in self.graph.outputs}
-        streams = self._streams()
+        streams, wiring = self._streams(), Wiring(self.graph)
         found = []
         for pair in self.graph.states:
             value = inputs[pair.input]
             self._refuse_unfeedable(value, outputs[pair.output])
             axis = axis_of_state(value, fed, self.options.axes, self.where, exported=self._exported)
-            found.append(State(streams.get(pair.input, pair.input), self._slot(value, axis), pair.output))
+            stream, keeps = streams.get(pair.input, pair.input), wiring.only_moved(pair.output)
+            found.append(State(stream, self._slot(value, axis), pair.output, keeps))
         if not any(state.compared for state in found):
             raise ModelRefused("has no state of floating point numbers", where=self.where, field="state")
         _refuse_shared([state.stream for state in found], self.where)

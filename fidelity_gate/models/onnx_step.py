@@ -16,6 +16,7 @@ from fidelity_gate.graphs.reading import read_onnx
 from fidelity_gate.graphs.shapes import inferred
 from fidelity_gate.graphs.step_metadata import step_metadata
 from fidelity_gate.graphs.weights import GraphWeights
+from fidelity_gate.graphs.wiring import Wiring
 from fidelity_gate.models.onnx_beside import read_beside
 from fidelity_gate.models.onnx_geometry import geometry_of
 from fidelity_gate.models.onnx_options import step_options
@@ -151,6 +152,10 @@ def _notes(file: FileBytes, graph: StepGraph, told: StepMetadata | None) -> Iter
     for pair in graph.states:
         shape = "x".join("?" if size is None else str(size) for size in inputs[pair.input].shape or ())
         yield f"state: {pair.output} is fed back into {pair.input}, {inputs[pair.input].dtype} {shape}"
+    wiring = Wiring(graph)
+    kept = [pair.input for pair in graph.states if wiring.only_moved(pair.output)]
+    if kept:
+        yield f"{', '.join(kept)} only keeps what was fed, which is the same in every model; it is compared last"
     if not graph.states:
         yield "no state is known, so every matrix counts as the recursive block's (say model: state: {INPUT: OUTPUT})"
     yield from graph.state_doubts
