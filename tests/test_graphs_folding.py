@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -18,6 +20,7 @@ from fidelity_gate.graphs.folding import folded
 from fidelity_gate.graphs.reading import read_graph
 from fidelity_gate.records import Role, RunSpec
 
+EXAMPLE = Path(__file__).parent.parent / "docs" / "examples" / "without_if.py"
 SIGNATURE = f"(float[1,{FRAME}] x, float[1,{WIDTH}] h, int64 sr) => (float[1,{WIDTH}] hn, float[1,3] probs)"
 # Two networks, one for each sample rate; both branches use the names of the other, and one of the graph around them.
 THEN = "drive = MatMul(x, u) kept = MatMul(h, w) s = Add(drive, kept) y = Tanh(s) p = MatMul(y, head)"
@@ -213,3 +216,31 @@ def test_damage_inside_a_branch_is_refused_and_never_a_traceback(tmp_path_factor
     except GateError:
         return
     assert made.data or made.obstacle
+
+
+def without_if():
+    spec = importlib.util.spec_from_file_location("without_if", EXAMPLE)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_script_of_the_page_writes_a_graph_whose_conditions_on_sizes_are_decided(tmp_path):
+    signature = SIGNATURE.replace(f"float[1,{FRAME}] x", f"float[N,{FRAME}] x")
+    body = two_rates("sizes = Shape(x) n = Gather(sizes, at) d = Equal(n, single) e = Equal(sr, rate) c = And(d, e)")
+    path = graph(tmp_path, body, signature, at=np.int64(0), single=np.int64(1))
+    with pytest.raises(ModelRefused, match=r"depends on x \(docs/streaming.md, on graphs with If"):
+        opened(path, constants__sr=16000).load(RunSpec())
+    flat = tmp_path / "flat.onnx"
+    assert without_if().without_if(str(path), str(flat), {"x": [1, FRAME]}, {"sr": 16000}) == []
+    probes = frames()
+    mine = np.stack([state.carry["h"][:, 0] for state in states(stepper(flat), probes)], axis=1)
+    np.testing.assert_allclose(mine, by_runtime(path, probes, 16000), atol=1e-6)
+
+
+def test_the_script_says_what_it_could_not_decide(tmp_path):
+    body = two_rates(
+        "loudest = ReduceMax <keepdims = 0> (x) d = Greater(loudest, least) e = Equal(sr, rate) c = And(d, e)"
+    )
+    path = graph(tmp_path, body, least=np.float32(0))
+    assert without_if().without_if(str(path), str(tmp_path / "flat.onnx"), {}, {"sr": 16000})
