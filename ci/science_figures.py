@@ -95,10 +95,10 @@ def thresholds(rungs: list[Rung]) -> str:
 def compounding(rungs: list[Rung]) -> str:
     """Draw, for naive and calibrated INT4, the fidelity of one step and that of a free run."""
     wanted = [rung for rung in rungs if rung.recipe in ("int4-naive", "int4-calibrated")]
-    parts = list(_axes("carry fidelity, mean over probes", (0.4, 1.0), "", None))
+    parts = list(_axes("carry fidelity, mean over probes", (0.0, 1.0), "", None))
     for row, rung in enumerate(sorted(wanted, key=lambda rung: (rung.recipe, rung.model))):
         y = TOP + 14 + row * (HEIGHT - TOP - BOTTOM - 14) / len(wanted)
-        step, free = (_x(rung.numbers[key], 0.4, 1.0) for key in ("one step", "fidelity mean"))
+        step, free = (_x(rung.numbers[key], 0.0, 1.0) for key in ("one step", "fidelity mean"))
         parts.append(
             _line(step, y, free, y, opacity=0.6),
         )

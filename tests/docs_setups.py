@@ -27,6 +27,7 @@ NOT_RUN = {
     "account": "needs an account of a device service",
     "serves": "serves until somebody stops it; tests/test_simulated_hub_verb.py starts it",
     "timing": "a time that is measured beside other tests decides nothing; tests/test_latency.py measures",
+    "workers": "several processes at once; tests/test_pytest_plugin_sharing.py runs sessions on two",
     "training": "trains a model for minutes",
 }
 # Pages whose commands another test runs, because they need more than a folder.
@@ -45,6 +46,17 @@ recursion: {{h_cycles: 1, l_cycles: 2, steps: 2}}
 {more}checks:
   size: {{metric: model_size, require: {{max: 1 MiB}}}}
   no-known-mistakes: {{metric: lint, require: {{max: 0}}}}
+"""
+WAIVABLE = """apiVersion: fidelity-gate/v1
+name: release
+reference: zoo:trm-addition
+candidates: {int4: int4.safetensors}
+inputs: {use: npz, path: eval.npz, count: 100}
+recursion: {h_cycles: 1, l_cycles: 2, steps: 2}
+waiver_rules: {max_days: 30}
+checks:
+  same-answers: {metric: answer_agreement, options: {level: puzzle}, aggregate: mean, require: {min: 97 %}}
+  size: {metric: model_size, require: {max: 1 MiB}}
 """
 DEVICE = """devices: {board: {use: host-cpu, warmup: 1, runs: 5, max_spread: 100 %}}
 history: {path: history.jsonl, while_new: warn}
@@ -74,6 +86,15 @@ def gates(folder: Path) -> None:
     assert (
         answer(["measure", str(folder / "gates" / "release.gate.yaml"), "-o", str(folder / "measurements.json")]) == 0
     )
+
+
+def missed(folder: Path) -> None:
+    """Make `verdict.json`, of a policy that lets its checks be waived, and of a candidate that misses one."""
+    found = entry(SMALL)
+    (folder / "int4.safetensors").write_bytes(encode(compressed(str(found.weights), "int4-naive")[1]))
+    shutil.copy(found.evaluation, folder / "eval.npz")
+    (folder / "release.yaml").write_text(WAIVABLE)
+    assert answer(["run", str(folder / "release.yaml"), "--report", f"json:{folder / 'verdict.json'}"]) == 1
 
 
 def compared(folder: Path) -> None:

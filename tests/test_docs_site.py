@@ -1,4 +1,4 @@
-"""The documentation as a site: its generated pages are those of the code, and it is built strictly, without a network."""
+"""The documentation as a site: what is made of the code is up to date, and it builds strictly, without a network."""
 
 from __future__ import annotations
 

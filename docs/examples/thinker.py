@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 MODULUS, WIDTH, TIMES = 13, 64, 8
-UPDATES, LEARNING_RATE = 200, 5e-3
+UPDATES, LEARNING_RATE = 120, 5e-3
 
 
 class Thinker(nn.Module):
