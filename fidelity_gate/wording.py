@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 SPEAK_FOR_THEMSELVES = (Outcome.WARN, Outcome.OFF, Outcome.WAIVED)
 LINT = "lint"  # the metric whose number is a count of findings
 FINDING_LIMIT = 300
+NAME_LIMIT = 60
 MOST_FINDINGS = 10  # of a candidate, in reports about checks; the rest is for `fidelity-gate lint`
 
 
@@ -140,6 +141,12 @@ def counted(count: int, one: str) -> str:
     return f"{count} {one}" if count == 1 else f"{count} {one}s"
 
 
+def told_of(report: Report, result: CheckResult) -> str:
+    """Return the headline with what the metric had to say, which for a figure of a device is what it ran on."""
+    detail = detail_of(report, result)
+    return f"{headline(result)} ({detail})" if detail else headline(result)
+
+
 def detail_of(report: Report, result: CheckResult) -> str:
     """Return what the metric itself had to say about the number that a check was judged on, or ""."""
     key = key_of(result.check.metric, result.check.options, result.candidate)
@@ -192,4 +199,21 @@ def blocks(report: Report) -> bool:
 def verdict_line(report: Report) -> str:
     """Return the last line of a report: `PASSED: ...` or `BLOCKED (exit 1): ...`."""
     said = report.error or report.verdict.reason or "no reason was given"
-    return f"BLOCKED (exit {report.verdict.exit_code}): {said}" if blocks(report) else f"PASSED: {said}"
+    if blocks(report):
+        return f"BLOCKED (exit {report.verdict.exit_code}): {said}"
+    return f"PASSED: {said}{simulated_note(report)}"
+
+
+def simulated_devices(report: Report) -> tuple[str, ...]:
+    """Return the policy's names of the devices whose figures are of no device, because a service simulated it."""
+    measured = report.measured
+    models = (measured.reference, *measured.candidates) if measured else ()
+    runs = {run.device for model in models for run in model.device_runs if run.job and run.job.simulated}
+    steps = (told for model in models for told in model.device_steps if any(job.simulated for job in told.jobs))
+    return tuple(sorted(runs | {told.wanted.device for told in steps}))
+
+
+def simulated_note(report: Report) -> str:
+    """Return what stands behind a verdict that rests on simulated devices, or "": nobody may take it for evidence."""
+    names = ", ".join(printable(name, NAME_LIMIT) for name in simulated_devices(report))
+    return f"; SIMULATED, no device ran anything: {names}" if names else ""

@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, ClassVar
 from fidelity_gate.errors import ExitCode, Internal
 from fidelity_gate.records import Outcome
 from fidelity_gate.text import printable
-from fidelity_gate.wording import blocks, detail_of, finding_lines, findings_behind, headline, verdict_line
+from fidelity_gate.wording import (
+    blocks,
+    detail_of,
+    device_of,
+    finding_lines,
+    findings_behind,
+    headline,
+    told_of,
+    verdict_line,
+)
 
 if TYPE_CHECKING:
     from junit_xml import TestCase
@@ -76,7 +85,8 @@ def _check_case(suite: str, result: CheckResult, report: Report) -> TestCase:
     elif result.outcome is Outcome.WAIVED:
         case.add_skipped_info(said)
     else:
-        case.stdout = f"WARN {said}" if result.outcome is Outcome.WARN else said
+        told = printable(told_of(report, result), 2000) if device_of(result) else said
+        case.stdout = f"WARN {told}" if result.outcome is Outcome.WARN else told
     return case
 
 

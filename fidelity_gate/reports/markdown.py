@@ -14,7 +14,7 @@ from fidelity_gate.records import Outcome
 from fidelity_gate.reports._rows import COLUMNS, cells, fidelity_curves, floor_line, shown
 from fidelity_gate.text import printable
 from fidelity_gate.units import format_value
-from fidelity_gate.wording import blocks, counted, detail_of, finding_lines, headline, verdict_line
+from fidelity_gate.wording import blocks, counted, device_of, finding_lines, told_of, verdict_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -127,6 +127,8 @@ def _mark(result: CheckResult) -> str:
 def _sections(report: Report) -> Iterator[tuple[str, list[str]]]:
     told = [one for one in shown(report) if one.outcome is not Outcome.PASS]
     yield "What is behind what was not met", [f"- {_told(report, one)}" for one in told]
+    on_devices = [one for one in shown(report) if one.outcome is Outcome.PASS and device_of(one)]
+    yield "What devices said", [f"- {_told(report, one)}" for one in on_devices]
     if report.measured is None:
         return
     curves = fidelity_curves(report.measured)
@@ -143,8 +145,7 @@ def _sections(report: Report) -> Iterator[tuple[str, list[str]]]:
 
 
 def _told(report: Report, result: CheckResult) -> str:
-    detail = detail_of(report, result)
-    return escaped(f"{headline(result)} ({detail})" if detail else headline(result), 1000)
+    return escaped(told_of(report, result), 1000)
 
 
 def _curve(name: str, measurement: Measurement) -> str:

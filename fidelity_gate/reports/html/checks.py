@@ -11,7 +11,7 @@ from fidelity_gate.reports.html.figures import margin_of, notable, observed_of, 
 from fidelity_gate.reports.html.margins import bar_of
 from fidelity_gate.reports.html.outcomes import MARKS, blocks, rank, tallies
 from fidelity_gate.units import format_value
-from fidelity_gate.wording import device_of, finding_lines, findings_behind
+from fidelity_gate.wording import device_of, finding_lines, findings_behind, simulated_devices
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -134,7 +134,7 @@ def _row(index: Index, result: CheckResult, pictures: Mapping[tuple[str, int], s
     return Row(
         mark=MARKS[result.outcome],
         id=check.id,
-        about=_about(result),
+        about=_about(result, simulated_devices(index.report)),
         target=check.target,
         advisory=check.severity is not Severity.ERROR,
         observed=observed_of(result),
@@ -149,13 +149,14 @@ def _row(index: Index, result: CheckResult, pictures: Mapping[tuple[str, int], s
     )
 
 
-def _about(result: CheckResult) -> str:
-    """Return `mean of carry_fidelity, level puzzle`."""
+def _about(result: CheckResult, simulated: tuple[str, ...]) -> str:
+    """Return `mean of carry_fidelity, level puzzle`, or `latency, per step, on s24 (simulated)`."""
     check = result.check
     head = f"{check.aggregate.value} of {check.metric}" if check.aggregate else check.metric
     head += ", an estimate" if check.metric == ENERGY else ""
     device = device_of(result)
-    return ", ".join(part for part in (head, notable(check.options), f"on {device}" if device else "") if part)
+    there = f"on {device}{' (simulated)' if device in simulated else ''}" if device else ""
+    return ", ".join(part for part in (head, notable(check.options), there) if part)
 
 
 def _details(index: Index, result: CheckResult) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from fidelity_gate.reports.html.provenance import floor_line, provenance
 from fidelity_gate.reports.html.puzzles import gallery
 from fidelity_gate.reports.html.spreads import spread_sets
 from fidelity_gate.reports.html.trends import trends
-from fidelity_gate.wording import blocks
+from fidelity_gate.wording import blocks, simulated_note
 
 if TYPE_CHECKING:
     from fidelity_gate.records import Report
@@ -95,7 +95,7 @@ def _headline(report: Report) -> Headline:
         title=verdict.policy_name or "a run without a policy",
         blocked=blocked,
         word="Blocked" if blocked else "Passed",
-        reason=report.error or verdict.reason or "no reason was given",
+        reason=(report.error or verdict.reason or "no reason was given") + ("" if blocked else simulated_note(report)),
         exit_code=verdict.exit_code,
         facts=tuple(facts),
     )
