@@ -1,6 +1,7 @@
 """Writes docs/results.md: every zoo model, every rung of its ladder, and what the shipped policy says of it.
 
-`make results`, or `python -m ci.results [MODEL ...]` to print the tables of some models only.
+`make results`, or `python -m ci.results [MODEL ...]` to print the tables of some models only. `python -m ci.results
+--step-graphs [MODEL ...]` measures the step graphs again and leaves the rest of the page as it is.
 """
 
 from __future__ import annotations
@@ -9,15 +10,18 @@ import contextlib
 import re
 import sys
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ci.results_onnx import step_graphs
+from ci import results_latency
+from ci.results_columns import COLUMNS, Column, step_columns
+from ci.results_onnx import FLOAT_GRAPH, step_graphs
 from ci.results_rules import Rung, rules_section
 from fidelity_gate import gate
 from fidelity_gate.bounds import observations
 from fidelity_gate.errors import GateError
+from fidelity_gate.inputs.opening import open_inputs
 from fidelity_gate.judge import judge
 from fidelity_gate.records import Aggregate, Bound, Check, Direction, Severity
 from fidelity_gate.shipped import policy_path
@@ -30,8 +34,9 @@ from fidelity_gate.verbs.stages import prepare
 from fidelity_gate.zoo.catalog import entry, names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
+    from ci.results_latency import Pace
     from fidelity_gate.records import Linted, Measurement, MeasurementSet, Options
     from fidelity_gate.zoo.catalog import ZooEntry
 
@@ -56,37 +61,16 @@ MAY_LOSE = 0.02  # of exact accuracy: what "may ship" means for the labels
 PLACES = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column of the table: a metric, its options, and how its values become one number."""
-
-    title: str
-    metric: str
-    options: Options = ()
-    aggregate: Aggregate | None = None
-    unit: str = ""
-
-
-COLUMNS = (
-    Column("fidelity mean", "carry_fidelity", (), Aggregate.MEAN),
-    Column("p05", "carry_fidelity", (), Aggregate.P05),
-    Column("worst", "carry_fidelity", (), Aggregate.WORST),
-    Column("one step", "step_fidelity", (), Aggregate.MEAN),
-    Column("norm ratio", "carry_norm_ratio", (), Aggregate.MEAN),
-    Column("consecutive", "consecutive_similarity", (), Aggregate.MEAN),
-    Column("agreement", "answer_agreement", (("level", "puzzle"),), Aggregate.MEAN, "fraction"),
-    Column("cell", "cell_accuracy", (), Aggregate.MEAN, "fraction"),
-    Column("exact", "puzzle_exact", (), Aggregate.MEAN, "fraction"),
-    Column("lost", "puzzle_exact_drop", (), Aggregate.MEAN, "fraction"),
-    Column("below 16 bit", "compressed_share", (), None, "fraction"),
-    Column("size", "model_size", (), None, "bytes"),
-    Column("SRAM streaming", "sram_peak", (("scenario", "streaming"),), None, "bytes"),
-)
+GRAPHS_ONLY = "--step-graphs"
+GRAPHS_HEADING = "### As step graphs under onnxruntime"
 
 
 def main() -> None:
     """Measure the models that are named, or all of them and write the page."""
-    wanted = sys.argv[1:]
+    wanted = [name for name in sys.argv[1:] if name != GRAPHS_ONLY]
+    if GRAPHS_ONLY in sys.argv:
+        _renew_graphs(wanted or list(names()))
+        return
     rungs: list[Rung] = []
     sections = [_section(entry(name), rungs) for name in wanted or names()]
     sections.append(rules_section(rungs))
@@ -95,6 +79,17 @@ def main() -> None:
         return
     PAGE.write_text("\n".join([_introduction(), *sections, NOTES.read_text(encoding="utf-8")]), encoding="utf-8")
     sys.stdout.write(f"{PAGE}\n")
+
+
+def _renew_graphs(wanted: list[str]) -> None:
+    """Write the tables of step graphs into the page that is there."""
+    for name in wanted:
+        section = "\n".join(_graphs(entry(name), []))
+        page = PAGE.read_text(encoding="utf-8")
+        start = page.index(GRAPHS_HEADING, page.index(f"\n## {name}\n"))
+        end = page.index("\n## ", start)
+        PAGE.write_text(page[:start] + section + page[end:], encoding="utf-8")
+        sys.stdout.write(f"{name}\n")
 
 
 def _introduction() -> str:
@@ -111,14 +106,19 @@ the float32 reference, on its 500 evaluation puzzles.
 * *Rules* are those that `fidelity-gate lint` complains of, with the reference at hand and no target; **bold** at error
   severity.
 * Weight-only recipes run with dequantized float32 weights; `int8-bnb` runs real LLM.int8.
+* Of step graphs, *first* and *middle step* are the fidelity there (*fidelity mean* is that of the last), and *time a
+  step* is the host's, one puzzle on one thread. It is measured, shown and never asserted; the ratio is of one run.
 """
 
 
 def _section(found: ZooEntry, rungs: list[Rung]) -> str:
     """Return a model's two tables, of checkpoints and of step graphs; adds its rungs to those of all models."""
     lines = [f"## {found.name}", "", found.card.summary, "", *_ladder(found, _candidates, rungs)]
-    lines += ["### As step graphs under onnxruntime", "", *_ladder(found, step_graphs, rungs)]
-    return "\n".join(lines)
+    return "\n".join([*lines, *_graphs(found, rungs)])
+
+
+def _graphs(found: ZooEntry, rungs: list[Rung]) -> list[str]:
+    return [GRAPHS_HEADING, "", *_ladder(found, step_graphs, rungs)]
 
 
 def _ladder(
@@ -131,12 +131,19 @@ def _ladder(
         policy = prepare(
             shipped, reference=None, candidates=tuple(f"{_id(r)}={p}" for r, p in made.items()), inputs=None
         )
-        asked = replace(policy, checks=(*policy.checks, *_extra()))
+        is_graphs = make is step_graphs
+        columns = (*step_columns(policy.recursion), *COLUMNS) if is_graphs else COLUMNS
+        asked = replace(policy, checks=(*policy.checks, *_extra(columns)))
         with Bar() as bar:
             measured = gate.measure(asked, gate.MeasureOptions(), bar)
         blocked = blocked_candidates(judge(replace(asked, checks=policy.checks), measured))
+        pace: Mapping[str, Pace] = {}
+        if is_graphs and made:
+            probes, graph = open_inputs(policy.inputs), Path(folder) / FLOAT_GRAPH
+            pace = results_latency.paces(graph, made, probes, policy.recursion)
     rungs += _rungs(found.name, made, measured)
-    lines = [*_context(measured), "", *_table(made, measured, blocked), "", *_disagreements(made, measured, blocked)]
+    lines = [*_context(measured), *([results_latency.told(pace, policy.recursion)] if pace else []), ""]
+    lines += [*_table(made, measured, blocked, columns, pace), "", *_disagreements(made, measured, blocked)]
     return [*lines, *(f"- {line}" for line in refused), ""]
 
 
@@ -177,10 +184,10 @@ def _fired(linted: Linted | None) -> tuple[tuple[str, Severity], ...]:
     return tuple(sorted({(finding.code, finding.severity) for finding in found}))
 
 
-def _extra() -> list[Check]:
+def _extra(columns: Iterable[Column]) -> list[Check]:
     """Return checks that block nothing and make the gate measure every column."""
     asked: dict[tuple[str, Options], Aggregate | None] = {("lint", ()): None}
-    asked |= {(column.metric, column.options): column.aggregate for column in COLUMNS}
+    asked |= {(column.metric, column.options): column.aggregate for column in columns}
     return [
         Check(f"column-{number}", metric, Bound(minimum=-1e30), options, aggregate, Severity.WARN)
         for number, ((metric, options), aggregate) in enumerate(asked.items())
@@ -203,13 +210,21 @@ def _context(measured: MeasurementSet) -> list[str]:
     return lines
 
 
-def _table(recipes: Iterable[str], measured: MeasurementSet, blocked: frozenset[str]) -> list[str]:
-    heads = ["recipe", *(column.title for column in COLUMNS), "rules", "shipped policy", "labels"]
+def _table(
+    recipes: Iterable[str],
+    measured: MeasurementSet,
+    blocked: frozenset[str],
+    columns: Iterable[Column],
+    pace: Mapping[str, Pace],
+) -> list[str]:
+    timed = ("time a step", "of the float graph's") if pace else ()
+    heads = ["recipe", *(column.title for column in columns), *timed, "rules", "shipped policy", "labels"]
     told = {rung.recipe: rung.rules_text for rung in _rungs("", recipes, measured)}
     lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     for recipe in recipes:
         name = _id(recipe)
-        cells = [_shown(column, _value(column, name, measured)) for column in COLUMNS]
+        cells = [_shown(column, _value(column, name, measured)) for column in columns]
+        cells += [results_latency.shown(pace[recipe].step), f"{pace[recipe].ratio:.2f}x"] if pace else []
         decision = "**blocks**" if name in blocked else "passes"
         lines.append("| " + " | ".join([f"`{recipe}`", *cells, told[recipe], decision, _labels(name, measured)]) + " |")
     return lines

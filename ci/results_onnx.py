@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from fidelity_gate.zoo.catalog import ZooEntry
 
+FLOAT_GRAPH = "step.onnx"
 # What the paper compares: activations and carry in INT8, the carry kept in float, scales chosen at run time, and
 # weights alone. "+cal" rungs are given the model's calibration puzzles.
 LADDER = (
@@ -33,7 +34,7 @@ def step_graphs(found: ZooEntry, folder: Path) -> tuple[dict[str, Path], list[st
     """
     made: dict[str, Path] = {}
     refused = []
-    step = folder / "step.onnx"
+    step = folder / FLOAT_GRAPH
     fault = _ran("export", f"zoo:{found.name}", "--batch", "dynamic", "-o", str(step))
     if fault:
         return made, [f"could not be exported: {fault}"]
