@@ -126,9 +126,7 @@ def test_a_run_that_did_not_pass_makes_no_baseline_unless_it_is_told_to(folder, 
 
     code, _, err = run(*write)
     assert code == 2
-    assert err.startswith(
-        "fidelity-gate: error: bad.json: did not pass: 0 of 1 required check is met; fidelity int8:"
-    )
+    assert err.startswith("fidelity-gate: error: bad.json: did not pass: 0 of 1 required check is met; fidelity int8:")
     assert "(--even-if-blocked writes it all the same)" in err
     assert not (folder / "next.json").exists()
 
