@@ -467,6 +467,23 @@ def test_a_recipe_that_quantized_too_little_is_refused_with_what_was_left(tmp_pa
     assert compress(path, "onnx-int4,block_size=16,exclude=square").share == 1
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_weight_that_the_preparation_laid_out_counts_as_any_other(tmp_path, turned):
+    body = LEFT.replace("MatMul(square, z)", "MatMul(s, z)")
+    body = ("s = Transpose <perm = [1, 0]> (square) " if turned else "s = Identity(square) ") + body
+    path = write(tmp_path, body, STATE, constants={"square": RNG.normal(size=(3, 3)).astype(np.float32)})
+    with pytest.raises(UsageError, match=r"onnx-int4 quantized 66.67 % "):
+        compress(path, "onnx-int4,block_size=16")
+
+
+def test_a_graph_whose_every_weight_the_preparation_makes_is_compressed(tmp_path):
+    body = "p = Gemm<transB = 1>(z, wt, bias) z_out = Tanh(p) logits = Gemm<transB = 1>(z_out, wh)"
+    constants = {"wt": MORE["wt"], "bias": MORE["bias"], "wh": CONSTANTS["head"].T.copy()}
+    artifact = compress(write(tmp_path, body, STATE, constants=constants), "onnx-dynamic-int8")
+    assert artifact.share == 1
+    assert not any(kind == "float32" for kind in stored(artifact).values())
+
+
 def test_nothing_is_written_where_too_little_was_quantized(tmp_path, capsys):
     path = write(tmp_path, LEFT, STATE, constants={"square": RNG.normal(size=(3, 3)).astype(np.float32)})
     assert answer(["compress", str(path), "--recipe", "onnx-int4", "-o", str(tmp_path / "out.onnx")]) == 2

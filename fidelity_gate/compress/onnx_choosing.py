@@ -10,7 +10,7 @@ from fidelity_gate import registry
 from fidelity_gate.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from fidelity_gate.compress.onnx_preparing import Prepared
     from fidelity_gate.graphs.uses import WeightUse
@@ -30,6 +30,7 @@ class Choice:
         excluded: weights that stay float because of them, sorted.
         carry: every activation and every update of the carry stays float.
         op_types: operators to be quantized; none for all that the tool knows.
+        values: of every target, how many it holds; some are made by the preparation, and not in the file.
     """
 
     targets: tuple[WeightUse, ...]
@@ -37,6 +38,7 @@ class Choice:
     excluded: tuple[str, ...]
     carry: bool
     op_types: tuple[str, ...]
+    values: Mapping[str, int]
 
 
 def names_of(text: str) -> tuple[str, ...]:
@@ -67,7 +69,8 @@ def chosen(graph: Prepared, op_types: tuple[str, ...], meant: tuple[str, ...], e
         what = "exclude leaves nothing to quantize" if every else f"has no float32 weights of {operators}"
         raise UsageError(what, where=graph.where, field="--recipe")
     nodes |= {node.name for use in every if use.name in weights for node in use.products}
-    return Choice(targets, tuple(sorted(nodes)), tuple(sorted(stays)), CARRY in parts, op_types)
+    values = {use.name: graph.graph.constants[use.name].values for use in targets}
+    return Choice(targets, tuple(sorted(nodes)), tuple(sorted(stays)), CARRY in parts, op_types, values)
 
 
 def _weights_of(graph: Prepared, operators: tuple[str, ...]) -> Iterator[WeightUse]:

@@ -76,16 +76,12 @@ def finished(source: Source, model: Any, choice: Choice, told: CompressionMetada
         for use in choice.targets
         if bits.get(use.name, 0) > aim.bits and use.name in weights.uses and weights.uses[use.name].products
     ]
-    share = 1 - _values(source, left) / _values(source, (use.name for use in choice.targets))
+    share = 1 - sum(choice.values[name] for name in left) / sum(choice.values.values())
     if share < LEAST_SHARE:
         what = f"{aim.name} quantized {format_value(share, 'fraction')} of the weights it is for"
         raise UsageError(f"{what}: {left[0]} stays float", where=where, field="--recipe", hint=aim.takes)
     _refuse_no_change(source, facts, aim.name)
     return OnnxArtifact(data, facts, told.recipe, share, choice.excluded, told.calibration_rows, told.ranges)
-
-
-def _values(source: Source, names: Iterable[str]) -> int:
-    return sum(source.graph.constants[name].values for name in names if name in source.graph.constants)
 
 
 def _refuse_no_change(source: Source, facts: Iterable[TensorFact], name: str) -> None:
