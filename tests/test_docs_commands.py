@@ -30,6 +30,7 @@ from docs_pages import (
 from fidelity_gate.cli import answer
 
 TIME_LIMIT_S = 240
+NOT_OURS = ("FIDELITY_GATE", "_", "SHLVL", "PWD", "OLDPWD")  # the beginnings of variables that no page sets
 SHIMS = {
     "fidelity-gate": "-m fidelity_gate.cli",
     "pytest": "-m pytest -p no:cacheprovider -p no:hypothesispytest --assert=plain",
@@ -48,7 +49,7 @@ class Shell:
 
     def __init__(self, folder: Path, bin_folder: Path) -> None:
         self.folder = folder
-        self.base = {name: text for name, text in os.environ.items() if not name.startswith("FIDELITY_GATE")}
+        self.base = {name: text for name, text in os.environ.items() if not name.startswith(NOT_OURS)}
         self.base |= {
             "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": f"{bin_folder / 'site'}{os.pathsep}{ROOT}",
@@ -83,16 +84,16 @@ class Shell:
             check=False,
         )
         entries = [entry.partition("=") for entry in left.read_text().split("\0") if entry]
-        self.env = {name: text for name, _, text in entries if name not in ("_", "SHLVL", "PWD", "OLDPWD")}
+        self.env = {name: text for name, _, text in entries if not name.startswith(NOT_OURS)}
         return done.returncode, done.stdout + done.stderr
 
 
 def _in_process(words: list[str]) -> tuple[int, str]:
     """Run a command line here: torch is imported once for all pages."""
-    told = io.StringIO()
+    told = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
     with contextlib.redirect_stdout(told), contextlib.redirect_stderr(told):
         code = answer(words)
-    return code, told.getvalue()
+    return code, told.buffer.getvalue().decode()
 
 
 @pytest.fixture(scope="session")
