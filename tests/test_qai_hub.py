@@ -302,6 +302,32 @@ def test_without_the_client_it_says_what_to_install(monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("raised", "words"),
+    [
+        (ModuleNotFoundError("No module named 'h5py'", name="h5py"), "(ModuleNotFoundError: No module named 'h5py')"),
+        (ImportError("cannot import name 'x'", name="qai_hub.x"), "(ImportError: cannot import name 'x')"),
+        (
+            TypeError("Descriptors cannot\nbe created: " + "generated " * 50),
+            "(TypeError: Descriptors cannot be created",
+        ),
+    ],
+)
+def test_a_client_that_is_there_and_broken_says_what_is_broken_in_one_line(monkeypatch, raised, words):
+    class Broken:
+        def find_spec(self, name, path=None, target=None):
+            if name == "qai_hub.client":
+                raise raised
+
+    monkeypatch.delitem(sys.modules, "qai_hub.client")
+    monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
+    error = ran().error
+    assert error.exit_code is ExitCode.UNDECIDED
+    assert f"cannot be imported {words}" in str(error)
+    assert "\n" not in str(error)
+    assert len(str(error)) <= 240
+
+
+@pytest.mark.parametrize(
     ("text", "line"),
     [
         (None, "is not there"),

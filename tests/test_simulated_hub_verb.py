@@ -77,6 +77,22 @@ def test_a_user_leads_the_client_to_it_and_it_leaves_after_the_first_results(
     assert not ini.exists()
 
 
+@pytest.mark.parametrize("started", [("--once", "--latency", "runs=7", "--fault", "dropped-reply:1")], indirect=True)
+def test_a_request_that_is_dropped_is_told_and_does_not_keep_it_from_leaving(
+    started: tuple[subprocess.Popen[str], Path], tmp_path: Path
+) -> None:
+    process, ini = started
+    command = [sys.executable, "-c", USER, str(tiny_model(tmp_path))]
+    user = subprocess.run(
+        command, env=environment(QAIHUB_CLIENT_INI=str(ini)), capture_output=True, text=True, timeout=100, check=False
+    )
+    assert user.stdout == "7\n", user.stderr
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0
+    told = [line.split()[1:] for line in err.splitlines()]
+    assert [line[2] for line in told if line[:2] == ["POST", "jobs/"]] == ["dropped", "200"]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_clean(started: tuple[subprocess.Popen[str], Path], number: signal.Signals) -> None:
     process, ini = started
@@ -132,7 +148,7 @@ def test_without_the_client_it_says_what_to_install(
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "qai_hub", None)
     assert answer(["devices", "simulate", "--for", "0"]) == 2
-    assert "qai-hub is not installed (pip install 'fidelity-gate[aihub]')" in capsys.readouterr().err
+    assert "is not installed (pip install 'fidelity-gate[aihub]')" in capsys.readouterr().err
 
 
 def test_importing_it_loads_no_client_and_no_runtime() -> None:

@@ -19,7 +19,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
-from fidelity_gate.devices.qai_hub_errors import CONFIGURE, INSTALL, SERVICE, Throttled, Translator, Unanswered
+from fidelity_gate.devices.qai_hub_errors import (
+    CONFIGURE,
+    INSTALL,
+    SERVICE,
+    Throttled,
+    Translator,
+    Unanswered,
+    without_client,
+)
 from fidelity_gate.errors import NotMeasured, OutOfTime
 from fidelity_gate.text import printable
 
@@ -182,8 +190,8 @@ _MODULES = {"client": "client", "rest": "public_rest_api", "utils": "api_utils",
 def _imported(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
-    except ImportError as error:
-        raise NotMeasured("qai-hub, the client of Qualcomm AI Hub, is not installed", hint=INSTALL) from error
+    except Exception as error:  # (not ImportError alone: protobuf raises TypeErrors and errors of its own)
+        raise NotMeasured(without_client(error), hint=INSTALL) from error
 
 
 def _configuration(client: Any, modules: Mapping[str, ModuleType]) -> Any:  # noqa: ANN401  (the library's)

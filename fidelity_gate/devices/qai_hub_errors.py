@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fidelity_gate.errors import GateError, NotMeasured
+from fidelity_gate.text import printable
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -22,7 +23,15 @@ _BOX = re.compile(r"[\u2500-\u257f|\s]+")
 _BOILERPLATE = re.compile(r" Please (visit|contact) .*")
 _UNAUTHENTICATED = "Failed to authenticate"
 _HIDDEN = "[token]"
-_LINE = 160
+_LINE, _REASON = 160, 80
+
+
+def without_client(raised: Exception) -> str:
+    """Return why the client cannot be imported: it is not there, or what it needs is not, or does not fit."""
+    if isinstance(raised, ModuleNotFoundError) and (raised.name or "").partition(".")[0] == "qai_hub":
+        return f"qai-hub, the client of {SERVICE}, is not installed"
+    told = printable(" ".join(str(raised).split()), _REASON)
+    return f"qai-hub, the client of {SERVICE}, cannot be imported ({type(raised).__name__}: {told})"
 
 
 class Unanswered(NotMeasured):

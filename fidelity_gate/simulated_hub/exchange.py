@@ -31,6 +31,7 @@ class Seen:
         when: seconds since 1970.
         query: what stood behind the question mark.
         status: of the answer; 0 where there was none.
+        over: whether it was answered, or its connection dropped; False while it is being worked on.
     """
 
     method: str
@@ -38,6 +39,7 @@ class Seen:
     when: float
     query: str = ""
     status: int = 0
+    over: bool = False
 
 
 @dataclass(frozen=True, slots=True)

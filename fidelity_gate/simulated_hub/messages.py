@@ -7,10 +7,10 @@ import time
 from typing import Any
 
 from fidelity_gate import __version__
+from fidelity_gate.devices.qai_hub_errors import INSTALL, without_client
 from fidelity_gate.errors import UsageError
 
 SIMULATED = f"simulated by fidelity-gate {__version__}"
-HINT = "pip install 'fidelity-gate[aihub]'"
 TYPE = "application/x-protobuf"  # exactly: the client compares it as text
 
 
@@ -18,12 +18,12 @@ def messages() -> Any:  # noqa: ANN401  (a protobuf module; annotating it would 
     """Return qai_hub.public_api_pb2.
 
     Raises:
-        UsageError: qai-hub is not installed.
+        UsageError: qai-hub is not installed, or cannot be imported.
     """
     try:
         return importlib.import_module("qai_hub.public_api_pb2")
-    except ImportError as error:
-        raise UsageError("qai-hub is not installed", hint=HINT) from error
+    except Exception as error:  # (not ImportError alone: protobuf raises TypeErrors and errors of its own)
+        raise UsageError(without_client(error), hint=INSTALL) from error
 
 
 def stamp(field: Any, seconds: float) -> None:  # noqa: ANN401

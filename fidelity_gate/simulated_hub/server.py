@@ -76,7 +76,7 @@ class SimulatedHub:
             replay: profiles to answer with where one fits the job.
             job_seconds: that every job takes at least.
             part_bytes: the most of one part of an upload.
-            log: is told of every request once it is answered.
+            log: is told of every request once it is answered or dropped.
 
         Raises:
             UsageError: a device, a fault or a figure that cannot be.
@@ -198,7 +198,7 @@ class SimulatedHub:
             del self._seen[:-MOST_SEEN]
 
         def answered(status: int) -> None:
-            done = dataclasses.replace(seen, status=status)
+            done = dataclasses.replace(seen, status=status, over=True)
             with self._lock:
                 self._seen[:] = [done if one is seen else one for one in self._seen]
             if self._log is not None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 API = "/api/v1/"
 WEB = "/simulated/"
 LONGEST_BODY = 8 << 20  # of a message
+_NO_ANSWER = 0  # for a status
 _DRAINED = 16 << 20  # bytes of a refused body that are read, so that the client hears the refusal
 _SILENCE = 30.0  # seconds without a byte after which a connection is closed
 _MOST_CONNECTIONS = 64
@@ -118,12 +119,20 @@ class _Handler(BaseHTTPRequestHandler):
         path, _, query = self.path.partition("?")
         told = self.server.tell(self.command, path.removeprefix(API), query)
         try:
-            self._send(self._reply(path, query), told)
+            reply = self._reply(path, query)
         except Dropped:
+            told(_NO_ANSWER)
             with contextlib.suppress(OSError):
                 self.connection.shutdown(socket.SHUT_RDWR)
-        except (OSError, ValueError):
-            pass  # the client went away, or sent what cannot be told apart from noise
+            return
+        except (OSError, ValueError):  # the client went away, or sent what cannot be told apart from noise
+            told(_NO_ANSWER)
+            return
+        with contextlib.suppress(OSError, ValueError):
+            self._drain()
+        told(reply.status)
+        with contextlib.suppress(OSError, ValueError):
+            self._send(reply)
 
     def _reply(self, path: str, query: str) -> Reply:
         try:
@@ -221,10 +230,8 @@ class _Handler(BaseHTTPRequestHandler):
         while todo > 0 and (block := self.read(min(todo, 1 << 16))):
             todo -= len(block)
 
-    def _send(self, reply: Reply, told: Callable[[int], None]) -> None:
-        self._drain()
+    def _send(self, reply: Reply) -> None:
         size = reply.file.stat().st_size if reply.file else len(reply.body)
-        told(reply.status)
         self.send_response(reply.status)
         self.send_header("Content-Type", reply.type)
         self.send_header("Content-Length", str(size))

@@ -131,7 +131,7 @@ class _Wait:
     def _fetched(self) -> bool:
         seen = self.hub.requests
         read = any(one.path.endswith("/result/") and one.status == 200 for one in seen)
-        return read and all(one.status for one in seen) and time.time() - seen[-1].when > _QUIET
+        return read and all(one.over for one in seen) and time.time() - seen[-1].when > _QUIET
 
 
 @contextlib.contextmanager
