@@ -55,7 +55,7 @@ def read(text: str) -> Iterator[tuple[str, Rung]]:
             model, kind = line.removeprefix("## "), CHECKPOINT
         elif line.startswith("### "):
             kind = GRAPH
-        elif line.startswith("| recipe | fidelity"):
+        elif line.startswith("| recipe |") and "| fidelity mean |" in line:
             heads = _cells(line)
         elif line.startswith("| `") and heads:
             row = dict(zip(heads, _cells(line), strict=True))
