@@ -30,7 +30,7 @@ class Pace:
 
     Attributes:
         step: median seconds of an ACT step of one puzzle.
-        ratio: to the float graph: the median, over puzzles, of what both took right after one another.
+        ratio: to the float graph: of the median steps of puzzles right after one another, the median over puzzles.
     """
 
     step: float
@@ -49,7 +49,7 @@ def paces(float_graph: Path, made: Mapping[str, Path], probes: Probes, depth: De
     return {
         name: Pace(
             statistics.median(step for puzzle in seen for step in puzzle[name]),
-            statistics.median(sum(puzzle[name]) / sum(puzzle[""]) for puzzle in seen),
+            statistics.median(statistics.median(puzzle[name]) / statistics.median(puzzle[""]) for puzzle in seen),
         )
         for name in models
     }
