@@ -416,10 +416,26 @@ def test_a_candidate_that_was_changed_after_it_was_recorded_ends_in_exit_3(gated
     assert "none of 2 records is of this very file" in measurement["reason"]
 
 
-def test_a_simulated_record_and_a_file_that_is_not_there_end_in_exit_3(gated, tmp_path):
-    code, _, measurement = gated("runtime: onnx")
-    assert code == 3
-    assert "there is no such file" in measurement["reason"]
+@pytest.mark.parametrize("broken", ["missing", "edited"])
+def test_a_file_of_records_that_is_missing_or_edited_is_refused_at_its_line_of_the_policy(
+    gated, tmp_path, capsys, broken
+):
+    recorded_here(tmp_path)
+    gated("runtime: onnx")
+    path = tmp_path / "records.json"
+    if broken == "missing":
+        path.unlink()
+    else:
+        path.write_text(path.read_text().replace("2026-05-01", "2026-05-02"))
+    assert int(answer(["run", "release.yaml"])) == 2
+    said = "there is no such file" if broken == "missing" else "was changed after it was recorded"
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert "release.yaml:9" in line
+    assert "devices.s24.path: records.json: " in line
+    assert said in line
+
+
+def test_a_simulated_record_ends_in_exit_3_where_the_policy_does_not_take_it(gated, tmp_path):
     recorded_here(tmp_path, simulated=True)
     code, _, measurement = gated("runtime: onnx")
     assert code == 3

@@ -11,11 +11,12 @@ from fidelity_gate.device_records.opening import read_profiles
 from fidelity_gate.device_records.saved import UNSTATED
 from fidelity_gate.devices.recorded_binding import Asked, Subject, bound
 from fidelity_gate.devices.recorded_run import Reading, Replay
-from fidelity_gate.errors import UsageError
+from fidelity_gate.errors import PolicyError, Refused, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from fidelity_gate.device_records.saved import SavedProfile
     from fidelity_gate.records import DeviceRun, Options, Workload
 
 PLUG = "recorded"
@@ -105,19 +106,27 @@ class Recorded:
         """Return what was recorded of the workload's very file; nothing runs.
 
         Raises:
-            Refused: the file of records is none, or one of its records was edited.
+            PolicyError: the file of records is not there, is none, or one of its records was edited.
             NotMeasured: no record is bound to this file and everything that the policy asks, or it is too old.
         """
         return self.replayed(workload, datetime.now(UTC))
 
     def replayed(self, workload: Workload, now: datetime) -> DeviceRun:
         """Return what `run` does, with the age of records told at the moment `now`, which has a zone."""
-        records, digest = read_profiles(os.path.join(workload.base, self.path))  # noqa: PTH118  ("" is the working folder)
+        records, digest = self._records(workload.base)
         graph = workload.graph
         digests = frozenset({workload.facts.digest, *([graph.digest] if graph else [])})
         found = bound(records, self._asked(workload.name), Subject(digests, workload.depth), now)
         reading = Reading(self.host_overhead, self.max_spread, self.runs_per_step, self.peak_is)
         return Replay(found, digest, now, reading).run(workload)
+
+    def _records(self, base: str) -> tuple[tuple[SavedProfile, ...], str]:
+        """Return the file's records and its digest; a file that is none is the policy's mistake, whatever the model."""
+        try:
+            return read_profiles(os.path.join(base, self.path))  # noqa: PTH118  ("" is the working folder)
+        except Refused as error:
+            found = ": ".join(part for part in (error.where, error.field, error.what) if part)
+            raise PolicyError(found, field="path", hint=error.hint) from error
 
     def _asked(self, name: str) -> Asked:
         precision = _pairs(self.rows).get(name, name)
