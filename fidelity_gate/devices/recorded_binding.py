@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from fidelity_gate.records import Depth
 
 # Two clocks are never quite one; a record from further ahead than this is not believed.
-CLOCKS_APART = timedelta(minutes=5)
 _SHOWN = 60
 _MOST_NAMED = 3
 

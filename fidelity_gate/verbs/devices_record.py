@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
 
 from fidelity_gate.device_records import sealing
 from fidelity_gate.device_records.making import Named, from_job, from_profile
-from fidelity_gate.device_records.saved import Origin, SavedProfile, fault, moment
+from fidelity_gate.device_records.saved import CLOCKS_APART, Origin, SavedProfile, fault, moment
 from fidelity_gate.errors import NotMeasured, Refused, UsageError
 from fidelity_gate.text import printable
 from fidelity_gate.verbs.devices_given import hashed, recorded_from, run_in
@@ -177,9 +178,11 @@ def _of_profile(content: dict[str, object], source: str, word: Word) -> SavedPro
         if not getattr(word, option):
             what = "is missing: a profile alone does not say it"
             raise UsageError(what, where=source, field=f"--{option}", hint="see devices record --help")
-    if moment(word.measured) is None:
-        hint = "2026-05-04, or 2026-05-04T10:00:00+00:00"
-        raise UsageError(f"'{word.measured}' is no day, and no moment with its zone", field="--measured", hint=hint)
+    _refuse_moment(word.measured)
+    try:
+        told = profile_of(content)
+    except NotMeasured as error:
+        raise NotMeasured(error.what, where=source, hint=error.hint) from error
     file = hashed(word.model)
     named = _named(word, "")
     bound = SavedProfile(
@@ -194,7 +197,17 @@ def _of_profile(content: dict[str, object], source: str, word: Word) -> SavedPro
         compute_unit=word.compute_unit,
         measured=word.measured,
     )
-    return from_profile(profile_of(content), bound, file)
+    return from_profile(told, bound, file)
+
+
+def _refuse_moment(measured: str) -> None:
+    """Refuse what is no moment, or has not come: such a record would be the newest, and no policy could use any."""
+    told = moment(measured)
+    if told is None:
+        hint = "2026-05-04, or 2026-05-04T10:00:00+00:00"
+        raise UsageError(f"'{measured}' is no day, and no moment with its zone", field="--measured", hint=hint)
+    if told - datetime.now(UTC) > CLOCKS_APART:
+        raise UsageError(f"{measured} has not come yet, by UTC", field="--measured", hint="when it was measured")
 
 
 def _named(word: Word, otherwise: str) -> Named:
