@@ -334,8 +334,14 @@ def test_a_profile_of_the_service_is_bound_by_the_word_of_who_records_it(devices
         ({}, (), 2, "--model: is missing"),
         ({}, ("--model", "int8.onnx"), 2, "--device: is missing"),
         ({}, ("--model", "int8.onnx", *BOUND[:-1], "4 May"), 2, "--measured: '4 May' is no day"),
+        ({}, ("--model", "int8.onnx", *BOUND[:-1], "2999-01-01"), 2, "--measured: 2999-01-01 has not come yet"),
         ({}, ("--model", "other.onnx", *BOUND), 2, "there is no such file"),
-        ({"execution_summary": {}}, ("--model", "int8.onnx", *BOUND), 3, "holds no inference time"),
+        (
+            {"execution_summary": {}},
+            ("--model", "int8.onnx", *BOUND),
+            3,
+            "profile.json: the profile holds no inference",
+        ),
         ({"execution_summary": {"all_inference_times": [0]}}, ("--model", "int8.onnx", *BOUND), 3, "was not measured"),
     ],
 )

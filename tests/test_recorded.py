@@ -18,9 +18,9 @@ from saved_profiles import DIGEST, GRAPH, MIB, NOW, PROFILE, profile, published
 from fidelity_gate import registry
 from fidelity_gate.cli import answer
 from fidelity_gate.device_records import sealing
-from fidelity_gate.device_records.saved import Origin, SaidDepth
+from fidelity_gate.device_records.saved import CLOCKS_APART, Origin, SaidDepth
 from fidelity_gate.devices.recorded import Recorded
-from fidelity_gate.devices.recorded_binding import CLOCKS_APART, Asked, Subject, bound
+from fidelity_gate.devices.recorded_binding import Asked, Subject, bound
 from fidelity_gate.errors import NotMeasured, PolicyError, Refused, UsageError
 from fidelity_gate.files import sha256_hex
 from fidelity_gate.metrics.latency import Latency

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 TOKENS, SMALLEST_SIDE = "tokens", "smallest_side"  # of a published model, among the facts of a machine
+CLOCKS_APART = timedelta(minutes=5)  # that a record may be ahead of the clock of whoever reads it
 UNSTATED = "unstated"  # what a policy writes for a fact that a published row does not tell
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)

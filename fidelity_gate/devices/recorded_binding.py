@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from fidelity_gate.device_records.saved import UNSTATED, Origin, SavedProfile, fault, moment
+from fidelity_gate.device_records.saved import CLOCKS_APART, UNSTATED, Origin, SavedProfile, fault, moment
 from fidelity_gate.errors import NotMeasured
 from fidelity_gate.text import printable
 
