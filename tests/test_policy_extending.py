@@ -45,7 +45,8 @@ def policy_of(path: Path, **overrides: str) -> Policy:
 def refusal(path: Path) -> str:
     found = examined(path)
     assert found.policy is None
-    return str(found.problems[0])
+    first = found.problems[0]  # not as one line, which is cut where the folder's name is long
+    return f"{first.where}: {first.field}: {first.what} ({first.hint})"
 
 
 # ---------------------------------------------------------------- what files come to
