@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
@@ -278,10 +279,10 @@ def test_workers_that_find_no_policy_are_not_green(workers, pytester) -> None:
     result.stdout.fnmatch_lines(["fidelity-gate: --fidelity-gate: no policy named [*].gate.yaml was collected"])
 
 
-def test_no_workers_are_the_same_as_one_process(session, measuring, monkeypatch) -> None:
+def test_no_workers_are_the_same_as_one_process(session, measuring) -> None:
     pytest.importorskip("xdist")
-    for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_TESTRUNUID", "PYTEST_XDIST_WORKER_COUNT"):
-        monkeypatch.delenv(name, raising=False)  # of the session that runs this test
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        pytest.skip("a session inside of a worker is one of that worker's own run, and counts no calls of its own")
     session("--fidelity-gate", "-n", "0").assert_outcomes(passed=7, warnings=2)
     assert measuring.calls == 1
 
