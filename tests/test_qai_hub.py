@@ -24,6 +24,7 @@ from fidelity_gate.devices.qai_hub_reading import options_of
 from fidelity_gate.devices.qai_hub_resuming import resume
 from fidelity_gate.errors import ExitCode, NotMeasured, OutOfTime, PolicyError, UsageError
 from fidelity_gate.protocols import InferringDevice
+from fidelity_gate.simulated_hub import SimulatedHub
 
 pytest.importorskip("qai_hub")
 
@@ -36,8 +37,6 @@ def quick(monkeypatch):
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory):
     """A hub on which the graph has run once, for tests that only look."""
-    from fidelity_gate.simulated_hub import SimulatedHub
-
     with pytest.MonkeyPatch.context() as patch, SimulatedHub() as listening:
         impatient(patch)
         lead(patch, listening.write_client_ini(tmp_path_factory.mktemp("hub") / "client.ini"))
@@ -217,6 +216,29 @@ def test_a_finished_job_that_is_too_old_does_not_answer(shared, monkeypatch):
     assert ran(phone(max_age=3.0)).run.job.id == second.id  # of several, the latest
 
 
+def test_no_finished_job_of_another_run_answers_where_the_policy_says_never(shared, monkeypatch):
+    monkeypatch.setattr("fidelity_gate.devices.qai_hub_jobs._OURS", set())
+    never = phone(max_age=0.0)
+    before = submissions(shared[0])
+    first = ran(never).run.job
+    assert first.id != shared[1].job.id
+    assert submissions(shared[0]) == before + 2
+    assert ran(never).run.job.id == first.id  # of this run, which asks a thing once
+    monkeypatch.setattr("fidelity_gate.devices.qai_hub_jobs._OURS", set())
+    assert ran(never).run.job.id != first.id
+    assert submissions(shared[0]) == before + 4
+
+
+def test_a_job_that_has_not_ended_answers_however_young_a_finished_one_has_to_be(monkeypatch, tmp_path):
+    impatient(monkeypatch)
+    with SimulatedHub(job_seconds=2.5) as listening:
+        lead(monkeypatch, listening.write_client_ini(tmp_path / "client.ini"))
+        assert "has not ended after 1 s" in str(ran(phone(runs=5, max_age=0.0, timeout=1.0)).error)
+        monkeypatch.setattr("fidelity_gate.devices.qai_hub_jobs._OURS", set())
+        assert ran(phone(runs=5, max_age=0.0)).error is None
+        assert submissions(listening) == 2
+
+
 def test_outputs_come_back_for_every_entry_by_the_names_of_the_graph_and_are_those_of_this_machine(shared):
     import onnxruntime
 
@@ -354,8 +376,6 @@ def test_a_configuration_that_is_none_says_how_to_make_one(tmp_path, monkeypatch
 
 
 def test_a_server_that_is_down_is_not_waited_for(tmp_path, monkeypatch):
-    from fidelity_gate.simulated_hub import SimulatedHub
-
     with SimulatedHub() as listening:
         path = listening.write_client_ini(tmp_path / "client.ini")
     lead(monkeypatch, path)

@@ -40,7 +40,8 @@ class QaiHub:
         profile_options: further options of its profiler.
         runs: timed runs.
         timeout: seconds for one model, from upload to profile; a policy writes "30 min".
-        max_age: days within which a finished job of the very same question answers again.
+        max_age: days within which a finished job of the very same question answers again; 0: only one of this run. One
+            that still runs is always found.
         host_overhead: seconds that the host adds to every run of the graph; a policy writes "0.2 ms".
         max_spread: the largest spread, (p90 - p10) / p50, at which a latency is believed; left out: any.
         allow_simulated: take what a simulated hub says, where no device ran anything.

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from fidelity_gate.devices.qai_hub_client import Hub
 
 AFTER_SILENCE = (0.0, 1.0, 4.0)  # seconds before each look for a job whose submission was not answered
+UNENDED = 86_400.0  # seconds within which a job that has not ended is looked for; the service gives up after 8 hours
 _SKEW = 300.0  # seconds that the service's clock may be behind
+_OURS: set[str] = set()  # jobs that this process submitted: what it asks twice is asked once, however young it must be
 
 
 class Fits(Protocol):
@@ -41,7 +43,7 @@ class Order:
         kind: "compile", "profile" or "inference", for people.
         type: the client's `JobType`, by its name.
         name: of the job.
-        max_age: seconds within which a finished one answers.
+        max_age: seconds within which a finished one answers; 0: none but what this process submitted itself.
         fits: whether a job does what is asked.
         submit: makes one, and returns the client's job.
     """
@@ -66,14 +68,15 @@ def done(hub: Hub, order: Order, *, before: Callable[[], object]) -> Any:  # noq
         NotMeasured: it failed, does something else, or nobody knows whether it was taken.
         OutOfTime: it has not ended.
     """
-    earlier = _named(hub, order)
-    for summary in earlier:
+    there = _named(hub, order)
+    for summary in (one for one in there if _may_answer(order, one)):
         found = _earlier(hub, order, summary)
         if found is not None:
             return found
     before()
     hub.say(f"submitting the {order.kind} job")
-    job_id = _submitted(hub, order, frozenset(summary.job_id for summary in earlier))
+    job_id = _submitted(hub, order, frozenset(summary.job_id for summary in there))
+    _OURS.add(job_id)
     job = waiting.finished(hub, job_id, order.kind)
     strange = order.fits(waiting.message(job))
     if strange:
@@ -132,9 +135,17 @@ def _new(hub: Hub, order: Order, known: frozenset[str]) -> str:
 
 
 def _named(hub: Hub, order: Order) -> list[Any]:
-    """Return the summaries of all jobs of this name that are young enough, the latest first."""
-    oldest = time.time() - order.max_age - _SKEW
+    """Return the summaries of all jobs of this name that may be of use, the latest first."""
+    oldest = time.time() - max(order.max_age, UNENDED) - _SKEW
     return [one for one in _summaries(hub, order, oldest) if one.name == order.name]
+
+
+def _may_answer(order: Order, summary: Any) -> bool:  # noqa: ANN401  (qai_hub: JobSummary)
+    """Return whether a job is still running, or ours, or young enough."""
+    ended = summary.status.success or summary.status.failure
+    if not ended or summary.job_id in _OURS:
+        return True
+    return order.max_age > 0 and summary.date.timestamp() >= time.time() - order.max_age - _SKEW
 
 
 def _summaries(hub: Hub, order: Order, oldest: float) -> Iterator[Any]:
