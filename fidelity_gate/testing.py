@@ -127,7 +127,7 @@ def _policy(
 
 def _name(candidate: str) -> str:
     """Return what the text calls the candidate: its file's name, as far as it can be one."""
-    from fidelity_gate.policy.schema import RESERVED_NAMES
+    from fidelity_gate.policy.schema_values import RESERVED_NAMES
 
     name = _NO_ID.sub("-", Path(candidate).stem).strip("-_")[:64]
     return name if name and name.lower() not in RESERVED_NAMES else "candidate"

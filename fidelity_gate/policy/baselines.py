@@ -10,7 +10,8 @@ from fidelity_gate.records import Against, BaselineSpec, Direction, Evidence, Hi
 
 if TYPE_CHECKING:
     from fidelity_gate.policy.problems import Path, Problems
-    from fidelity_gate.policy.schema import BaselineBlock, CheckBlock, HistoryBlock, PolicyBlock
+    from fidelity_gate.policy.schema import PolicyBlock
+    from fidelity_gate.policy.schema_checks import BaselineBlock, CheckBlock, HistoryBlock
 
 BASELINE, HISTORY = "baseline", "history"
 LOSSES = ("max_regression", "max_drop")

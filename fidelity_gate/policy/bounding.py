@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fidelity_gate.policy.problems import Path, Problems
-    from fidelity_gate.policy.schema import CheckBlock
+    from fidelity_gate.policy.schema_checks import CheckBlock
     from fidelity_gate.records import Against, DeviceSpec, EnergyModel, Target
 
 ENDS = ("min", "max")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from fidelity_gate.policy.comparing_waivers import waiver_differences
 from fidelity_gate.policy.differing import Change, Difference, ranked
 from fidelity_gate.policy.linting import severities
-from fidelity_gate.policy.schema import ZOO
+from fidelity_gate.policy.schema_values import ZOO
 from fidelity_gate.policy.targets import LIMIT_UNITS, limit_of
 from fidelity_gate.records import Evidence, Place, Severity
 from fidelity_gate.text import printable

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fidelity_gate.policy.problems import Path, Problems
-    from fidelity_gate.policy.schema import DeviceBlock
+    from fidelity_gate.policy.schema_checks import DeviceBlock
 
 KEY, ROOM = "devices", "devices"
 HOST = "host-cpu"  # the kind that is whatever machine the gate runs on

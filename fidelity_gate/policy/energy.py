@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fidelity_gate.policy.problems import Path, Problems
-    from fidelity_gate.policy.schema import EnergyModelBlock
+    from fidelity_gate.policy.schema_checks import EnergyModelBlock
 
 METRIC, NAME, FIGURE = "energy", "model", "mj_per_gflop"
 KEY = "energy_models"

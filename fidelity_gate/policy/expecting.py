@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from fidelity_gate.errors import GateError, PolicyError
 from fidelity_gate.policy.problems import Problems, near_or_known
-from fidelity_gate.policy.schema import Block, Id, PathText, Scalar, kind_of
+from fidelity_gate.policy.schema_values import Block, Id, PathText, Scalar, kind_of
 from fidelity_gate.policy.yaml_reader import read_tree
 from fidelity_gate.records import Outcome
 

@@ -24,7 +24,8 @@ from fidelity_gate.errors import GateError, PolicyError
 from fidelity_gate.files import read_file, sha256_hex
 from fidelity_gate.policy.merging import merged
 from fidelity_gate.policy.problems import near_or_known
-from fidelity_gate.policy.schema import API_VERSION, kind_of
+from fidelity_gate.policy.schema import API_VERSION
+from fidelity_gate.policy.schema_values import kind_of
 from fidelity_gate.policy.yaml_reader import LIMIT_BYTES, read_tree
 from fidelity_gate.shipped import policy_path
 from fidelity_gate.text import printable

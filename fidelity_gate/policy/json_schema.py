@@ -12,7 +12,8 @@ from fidelity_gate import registry
 from fidelity_gate.policy.extending import KEY as EXTENDS
 from fidelity_gate.policy.linting import ROOM
 from fidelity_gate.policy.merging import BASE, OWN
-from fidelity_gate.policy.schema import ZOO, PolicyBlock
+from fidelity_gate.policy.schema import PolicyBlock
+from fidelity_gate.policy.schema_values import ZOO
 from fidelity_gate.policy.targets import SHIPPED
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

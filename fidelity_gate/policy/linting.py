@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from fidelity_gate.policy.problems import Path, Problems
-    from fidelity_gate.policy.schema import LintBlock
+    from fidelity_gate.policy.schema_checks import LintBlock
     from fidelity_gate.records import Options
 
 ROOM = "analysis.rules"

@@ -25,7 +25,8 @@ from fidelity_gate.policy.locking import as_meant, check_locks, refuse_replaced
 from fidelity_gate.policy.merging import BASE
 from fidelity_gate.policy.naming import Names, Overrides, missing
 from fidelity_gate.policy.problems import Problems
-from fidelity_gate.policy.schema import API_VERSION, PolicyBlock, kind_of
+from fidelity_gate.policy.schema import API_VERSION, PolicyBlock
+from fidelity_gate.policy.schema_values import kind_of
 from fidelity_gate.policy.waivers import check_never, waiver_rules, waivers
 from fidelity_gate.policy.weaknesses import in_order
 from fidelity_gate.policy.yaml_reader import LIMIT_BYTES

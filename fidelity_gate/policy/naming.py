@@ -12,14 +12,15 @@ from fidelity_gate.errors import PolicyError, UsageError
 from fidelity_gate.policy.plugs import built
 from fidelity_gate.policy.problems import near_or_known
 from fidelity_gate.policy.quantities import QuantityError, parse_quantity
-from fidelity_gate.policy.schema import ID_PATTERN, ID_WORDS, RESERVED_NAMES, ZOO
+from fidelity_gate.policy.schema_values import ID_PATTERN, ID_WORDS, RESERVED_NAMES, ZOO
 from fidelity_gate.policy.targets import LIMIT_UNITS, SHIPPED
 from fidelity_gate.records import Depth, InputsSpec, ModelSpec, Target
 from fidelity_gate.text import printable
 
 if TYPE_CHECKING:
     from fidelity_gate.policy.problems import Path, Problems
-    from fidelity_gate.policy.schema import CandidateBlock, PolicyBlock, ReferenceBlock, SourceBlock, TargetBlock
+    from fidelity_gate.policy.schema import PolicyBlock
+    from fidelity_gate.policy.schema_models import CandidateBlock, ReferenceBlock, SourceBlock, TargetBlock
     from fidelity_gate.records import Options
 
 _BY_SUFFIX = {".npy": "npz", ".npz": "npz", ".safetensors": "safetensors"}

@@ -15,7 +15,9 @@ from fidelity_gate.policy.comparing import by_id
 from fidelity_gate.policy.energy import FIGURE
 from fidelity_gate.policy.merging import LOCKED
 from fidelity_gate.policy.problems import block_at
-from fidelity_gate.policy.schema import ZOO, CandidateBlock, CheckBlock, DeviceBlock, TargetBlock
+from fidelity_gate.policy.schema_checks import CheckBlock, DeviceBlock
+from fidelity_gate.policy.schema_models import CandidateBlock, TargetBlock
+from fidelity_gate.policy.schema_values import ZOO
 from fidelity_gate.policy.targets import LIMIT_UNITS, PREFIX, SHIPPED, limit_of
 from fidelity_gate.units import format_exact
 

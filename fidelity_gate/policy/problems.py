@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 
 from fidelity_gate.errors import GateError, PolicyError
-from fidelity_gate.policy.schema import ID_WORDS, PolicyBlock, kind_of
+from fidelity_gate.policy.schema import PolicyBlock
+from fidelity_gate.policy.schema_values import ID_WORDS, kind_of
 from fidelity_gate.records import Place
 from fidelity_gate.text import printable
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from fidelity_gate.policy.bounding import Resolved
     from fidelity_gate.policy.problems import Path, Problems
-    from fidelity_gate.policy.schema import WaiverBlock, WaiverRulesBlock
+    from fidelity_gate.policy.schema_waivers import WaiverBlock, WaiverRulesBlock
 
 RULES, KEY = "waiver_rules", "waivers"
 EXAMPLE = "waiver_rules: {max_days: 30}"
