@@ -9,6 +9,7 @@ from fidelity_gate import registry
 from fidelity_gate.errors import ModelRefused
 from fidelity_gate.files import read_file
 from fidelity_gate.heavy import torch_module
+from fidelity_gate.model_files import own_file
 from fidelity_gate.models.choosing import ROOM, refuse_misfits
 from fidelity_gate.models.looking import StoredWeights
 from fidelity_gate.models.state import LARGEST_FILE
@@ -63,6 +64,7 @@ class ArtifactFile:
             recipe=artifact.recipe,
             calibration_rows=artifact.calibration_rows,
             notes=_notes(file, artifact),
+            files=(own_file(file),),
         )
         return OpenedArtifact(facts, family, artifact)
 

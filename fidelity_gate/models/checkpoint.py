@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fidelity_gate.errors import ModelRefused
-from fidelity_gate.files import sha256_hex
 from fidelity_gate.heavy import torch_module
+from fidelity_gate.model_files import digest_of, own_file
 from fidelity_gate.models.choosing import choose_family
 from fidelity_gate.models.layouts import stripped
 from fidelity_gate.models.looking import PlainWeights
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fidelity_gate.models.sidecars import Source
     from fidelity_gate.protocols import Family, OpenedModel, Recursion, Weights
     from fidelity_gate.records import ModelSpec, RunSpec, StepGraph
 
@@ -48,18 +47,20 @@ class Checkpoint:
             for name, (_, role) in roles_of(family)
         )
         notes = (*_link_note(state), *state.notes, *overruled)
-        beside = [source for source in sources if source.digest]
+        beside = [source.file for source in sources if source.file]
+        files = (own_file(state.file), *beside)
         facts = ModelFacts(
             path=spec.path,
-            digest=digest_of(state.file.digest, beside),
-            size_bytes=state.file.size + sum(source.size for source in beside),
+            digest=digest_of(files),
+            size_bytes=sum(file.size_bytes for file in files),
             file_format="safetensors" if is_safetensors(state.file.data[:64]) else "pytorch",
             family=family.name,
             architecture=family.architecture(),
             depth=family.declared_depth(),
             geometry=family.geometry(),
             tensors=tensors,
-            notes=notes + tuple(f"read {source.name} beside it" for source in beside),
+            notes=notes + tuple(f"read {file.name} beside it" for file in beside),
+            files=files,
         )
         return OpenedCheckpoint(facts, family, arrays)
 
@@ -122,11 +123,6 @@ def official_ties(state: State) -> Mapping[str, str]:
 def tied(fact: TensorFact, first: str) -> TensorFact:
     """Return the fact of a tensor whose bytes are counted elsewhere, or the same fact where `first` is ""."""
     return replace(fact, payload_bytes=0, tied_to=first) if first else fact
-
-
-def digest_of(digest: str, beside: list[Source]) -> str:
-    """Return the digest of a model: of its file, or of all the files it consists of."""
-    return sha256_hex("\n".join([digest, *(source.digest for source in beside)]).encode()) if beside else digest
 
 
 def _link_note(state: State) -> tuple[str, ...]:

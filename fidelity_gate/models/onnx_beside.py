@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fidelity_gate.errors import ModelRefused
-from fidelity_gate.files import read_file, sha256_hex
+from fidelity_gate.files import read_file
+from fidelity_gate.model_files import file_beside
 from fidelity_gate.storage.npyfile import read_npy, read_npz
 from fidelity_gate.storage.tensorfile import read_tensors
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from fidelity_gate.files import FileBytes
     from fidelity_gate.graphs.step_metadata import StepMetadata
     from fidelity_gate.models.onnx_options import StepOptions
+    from fidelity_gate.records import ModelFile
 
 _SAFETENSORS, _ARRAYS = ".safetensors", ".npz"
 _LARGEST_TENSORS = 1 << 30
@@ -34,20 +36,14 @@ class Beside:
         embedding_path: its file.
         initial: what the policy says of initial states, as `StepOptions.initial`.
         tensors: file that `initial` names -> its tensors.
-        digests: of every file that was read, in order.
-        size: of all of them in bytes.
+        files: every file that was read, in order.
     """
 
     embedding: bytes = b""
     embedding_path: str = ""
     initial: Mapping[str, str] = field(default_factory=dict)
     tensors: Mapping[str, Mapping[str, NDArray[Any]]] = field(default_factory=dict)
-    digests: tuple[str, ...] = ()
-    size: int = 0
-
-    def digest(self, own: str) -> str:
-        """Return the digest of the model: of its file, or of all files that it consists of."""
-        return sha256_hex("\n".join((own, *self.digests)).encode()) if self.digests else own
+    files: tuple[ModelFile, ...] = ()
 
 
 def is_file(source: str) -> bool:
@@ -79,8 +75,7 @@ def read_beside(path: str, options: StepOptions, told: StepMetadata | None) -> B
         embedding_path=embedding.path if embedding else "",
         initial=options.initial,
         tensors=tensors,
-        digests=tuple(file.digest for file in read),
-        size=sum(file.size for file in read),
+        files=tuple(file_beside(file, path) for file in read),
     )
 
 

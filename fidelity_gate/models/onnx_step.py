@@ -17,6 +17,7 @@ from fidelity_gate.graphs.shapes import inferred
 from fidelity_gate.graphs.step_metadata import step_metadata
 from fidelity_gate.graphs.weights import GraphWeights
 from fidelity_gate.graphs.wiring import Wiring
+from fidelity_gate.model_files import digest_of, own_file
 from fidelity_gate.models.onnx_beside import read_beside
 from fidelity_gate.models.onnx_geometry import geometry_of
 from fidelity_gate.models.onnx_options import step_options
@@ -64,10 +65,11 @@ class OnnxStep:
         tensors, told = weights.facts(), step_metadata(onnx.graph.metadata, spec.path)
         done = compression_metadata(onnx.graph.metadata, spec.path)
         beside = read_beside(spec.path, options, told)
+        files = (own_file(file), *beside.files)
         facts = ModelFacts(
             path=spec.path,
-            digest=beside.digest(file.digest),
-            size_bytes=file.size + beside.size + sum(size for _, size in _elsewhere(onnx.graph)),
+            digest=digest_of(files),
+            size_bytes=sum(one.size_bytes for one in files) + sum(size for _, size in _elsewhere(onnx.graph)),
             file_format="onnx",
             family="",
             architecture=(),
@@ -78,6 +80,7 @@ class OnnxStep:
             calibration_rows=done.calibration_rows if done else (),
             notes=(*_notes(file, onnx.graph, told), *_decided(without_if), *_settings(options, beside)),
             claimed_family=told.family if told else "",
+            files=files,
         )
         return OpenedOnnx(facts, onnx, weights, file.data, options, beside, without_if)
 

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from fidelity_gate.errors import ModelRefused
 from fidelity_gate.files import read_file
 from fidelity_gate.json_fields import parse
+from fidelity_gate.model_files import own_file
 from fidelity_gate.models.flat_yaml import LIMIT_BYTES, scalars
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fidelity_gate.records import ModelSpec, Options, Scalar
+    from fidelity_gate.records import ModelFile, ModelSpec, Options, Scalar
 
 SIDECAR_SUFFIX = ".model.yaml"
 OFFICIAL_CONFIG = "all_config.yaml"
@@ -51,15 +52,13 @@ class Source:
         name: who says so: "the policy", or a file's name.
         hints: fields of a family, as they say.
         strict: every hint must be a field of the family; official configurations say much that is not.
-        digest: of the file, or "".
-        size: of the file in bytes, or 0.
+        file: where it stands, beside the model; None for the policy.
     """
 
     name: str
     hints: Options
     strict: bool
-    digest: str = ""
-    size: int = 0
+    file: ModelFile | None = None
 
 
 def sources_of(spec: ModelSpec) -> tuple[Source, ...]:
@@ -92,7 +91,7 @@ def _sidecar(path: Path) -> Source | None:
     found = scalars(file.data, where=str(path), strict=True)
     for key in sorted(READING_KEYS & set(found)):
         raise ModelRefused("may be said in the policy only", where=path, field=key)
-    return Source(path.name, tuple(sorted(found.items())), strict=True, digest=file.digest, size=file.size)
+    return Source(path.name, tuple(sorted(found.items())), strict=True, file=own_file(file))
 
 
 def _official(config: Path) -> list[Source | None]:
@@ -103,7 +102,7 @@ def _official(config: Path) -> list[Source | None]:
     told = scalars(file.data, where=str(config))
     arch = {path.removeprefix(_ARCH): value for path, value in told.items() if path.startswith(_ARCH)}
     hints = _translated(arch)
-    source = Source(config.name, tuple(sorted(hints.items())), strict=False, digest=file.digest, size=file.size)
+    source = Source(config.name, tuple(sorted(hints.items())), strict=False, file=own_file(file))
     return [source, _dataset(config.with_name(OFFICIAL_DATASET))]
 
 
@@ -130,7 +129,7 @@ def _dataset(path: Path) -> Source | None:
     if not isinstance(told, dict):
         raise ModelRefused("must be an object", where=path)
     hints = tuple((key, told[key]) for key in sorted(_DATASET) if isinstance(told.get(key), int))
-    return Source(path.name, hints, strict=False, digest=file.digest, size=file.size)
+    return Source(path.name, hints, strict=False, file=own_file(file))
 
 
 def _is_there(path: Path) -> bool:

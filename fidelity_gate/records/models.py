@@ -6,9 +6,11 @@ Shapes use B probes in a batch, L tokens, D width, V answer vocabulary.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeAlias
+
+from fidelity_gate.records.late import LATE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -106,6 +108,15 @@ class Footprint:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelFile:
+    """One of the files that a model was read from."""
+
+    name: str  # its path from the folder of the model's own file; its name alone where it lies elsewhere
+    digest: str  # sha256
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class ModelFacts:
     """What can be said of a model file without running it."""
 
@@ -122,6 +133,8 @@ class ModelFacts:
     calibration_rows: tuple[str, ...] = ()  # row digests the file says it was calibrated on: a claim
     notes: tuple[str, ...] = ()  # "took the EMA weights", ...
     claimed_family: str = ""  # of a step graph: the family that its metadata says it was exported from; a claim
+    # Every file that was read, the model's own first; none where it consists of more than files: Python code.
+    files: tuple[ModelFile, ...] = field(default=(), metadata=LATE)
 
 
 @dataclass(frozen=True, slots=True)
