@@ -21,7 +21,7 @@ def dump(measured: MeasurementSet) -> bytes:
 
 def load(data: bytes, where: str) -> MeasurementSet:
     """Return the measurements that `data` holds; raises Refused with the path of the field that is wrong."""
-    return record_json.load(data, MeasurementSet, SCHEMA, where=where)
+    return record_json.load(data, MeasurementSet, SCHEMA, where=where, mend="measure again")
 
 
 def read(path: str) -> MeasurementSet:

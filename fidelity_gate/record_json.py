@@ -39,7 +39,7 @@ def dump(record: object, schema: str) -> bytes:
     return (json.dumps(plain, allow_nan=False, sort_keys=True, separators=(",", ":")) + "\n").encode("ascii")
 
 
-def load(data: bytes, kind: type[Record], schema: str, *, where: str) -> Record:
+def load(data: bytes, kind: type[Record], schema: str, *, where: str, mend: str = "") -> Record:
     """Return the record that `data` holds.
 
     Args:
@@ -47,6 +47,7 @@ def load(data: bytes, kind: type[Record], schema: str, *, where: str) -> Record:
         kind: the dataclass.
         schema: the one that is understood.
         where: the file, for error messages.
+        mend: how to get a file that this version reads, for whoever has one of another: "measure again".
 
     Raises:
         Refused: not JSON, another schema, an unknown, missing or doubled key, a wrong type, a number not finite.
@@ -56,9 +57,19 @@ def load(data: bytes, kind: type[Record], schema: str, *, where: str) -> Record:
         raise Refused("is not a file of this tool", where=where, field=SCHEMA_KEY, hint=f"expected {schema}")
     found = plain.pop(SCHEMA_KEY)
     if found != schema:
-        told = f"'{found}'" if isinstance(found, str) else "something else"
-        raise Refused(f"is {told}", where=where, field=SCHEMA_KEY, hint=f"this version reads {schema} only")
-    return typing.cast("Record", _Reader(where).record(plain, kind, ""))
+        raise other_schema(found, schema, where)
+    return typing.cast("Record", _Reader(where, mend).record(plain, kind, ""))
+
+
+def other_schema(found: object, schema: str, where: str) -> Refused:
+    """Return the error for a file whose schema is not the one that is understood; newer versions are told as such."""
+    told = f"'{found}'" if isinstance(found, str) else "something else"
+    name, _, version = schema.rpartition("/v")
+    ours, _, theirs = found.rpartition("/v") if isinstance(found, str) else ("", "", "")
+    if ours == name and theirs.isdecimal() and int(theirs[:9]) > int(version):
+        what = f"is {told}, written by a newer fidelity-gate"
+        return Refused(what, where=where, field=SCHEMA_KEY, hint=f"update: this version reads {schema} only")
+    return Refused(f"is {told}", where=where, field=SCHEMA_KEY, hint=f"this version reads {schema} only")
 
 
 @functools.cache
@@ -175,8 +186,9 @@ class _Writer(_Walker):
 
 
 class _Reader(_Walker):
-    def __init__(self, where: str) -> None:
+    def __init__(self, where: str, mend: str) -> None:
         self.where = where
+        self.mend = mend
 
     def record(self, value: Any, kind: type, path: str) -> Any:  # noqa: ANN401
         if type(value) is not dict:
@@ -185,11 +197,12 @@ class _Reader(_Walker):
         for name in value:
             if name not in types_of:
                 near = difflib.get_close_matches(name, types_of, n=1)
-                raise self.wrong("is an unknown key", _at(path, name), f"did you mean {near[0]}?" if near else "")
+                hint = f"did you mean {near[0]}?" if near else self.other_version("a newer")
+                raise self.wrong("is an unknown key", _at(path, name), hint)
         late = _late_fields(kind)
         for name in types_of:
             if name not in value and name not in late:
-                raise self.wrong("is missing", _at(path, name))
+                raise self.wrong("is missing", _at(path, name), self.other_version("an older"))
         there = {name: wanted for name, wanted in types_of.items() if name in value}
         return kind(**{name: self.value(value[name], wanted, _at(path, name)) for name, wanted in there.items()})
 
@@ -210,6 +223,10 @@ class _Reader(_Walker):
             if type(value) is type(choice.value) and value == choice.value:
                 return choice
         raise self.wrong("is not a known value", path, f"one of {', '.join(str(choice.value) for choice in kind)}")
+
+    def other_version(self, which: str) -> str:
+        """Return what may have made a field too few or too many, and what can be done about it."""
+        return f"edited, or of {which} fidelity-gate: {self.mend}" if self.mend else ""
 
     def wrong(self, what: str, path: str, hint: str = "") -> GateError:
         return Refused(what, where=self.where, field=path, hint=hint)

@@ -128,11 +128,17 @@ def test_whole_numbers_stand_for_floats() -> None:
 
 
 EDITS = {
-    "an unknown key": (lambda c: c.update(verdict=1), "verdict: is an unknown key"),
+    "an unknown key": (
+        lambda c: c.update(verdict=1),
+        "verdict: is an unknown key (edited, or of a newer fidelity-gate: measure again)",
+    ),
     "an unknown key, nearly known": (lambda c: c.update(measurement=[]), "did you mean measurements?"),
     "an unknown key inside": (lambda c: c["reference"]["facts"].update(x=1), "reference.facts.x: is an unknown key"),
     "a missing key": (lambda c: c.pop("provenance"), "provenance: is missing"),
-    "a missing key inside": (lambda c: c["measurements"][0].pop("floored"), "measurements[0].floored: is missing"),
+    "a missing key inside": (
+        lambda c: c["measurements"][0].pop("floored"),
+        "measurements[0].floored: is missing (edited, or of an older fidelity-gate: measure again)",
+    ),
     "text for a number": (lambda c: c["provenance"].update(probes="2"), "provenance.probes: must be a whole number"),
     "a float for a whole number": (lambda c: c["provenance"].update(probes=2.0), "must be a whole number"),
     "true for a number": (lambda c: c["provenance"].update(probes=True), "must be a whole number"),
@@ -150,7 +156,16 @@ EDITS = {
     "a direction of no text": (lambda c: c["measurements"][0].update(direction=[]), "direction: is not a known value"),
     "too large a number": (lambda c: c["measurements"][0].update(values=[10**400]), "must be a finite number"),
     "a shape of text": (lambda c: c["reference"]["facts"]["tensors"][0].update(shape="44"), "shape: must be a list"),
-    "a future schema": (lambda c: c.update(schema="fidelity-gate/measurements/v2"), "v2'"),
+    "a future schema": (
+        lambda c: c.update(schema="fidelity-gate/measurements/v20"),
+        "schema: is 'fidelity-gate/measurements/v20', written by a newer fidelity-gate "
+        "(update: this version reads fidelity-gate/measurements/v1 only)",
+    ),
+    "an impossible schema": (
+        lambda c: c.update(schema="fidelity-gate/measurements/v"),
+        "is 'fidelity-gate/measurements/v' (this version",
+    ),
+    "a number for a schema": (lambda c: c.update(schema="2"), "schema: is '2' (this version"),
     "a report": (lambda c: c.update(schema="fidelity-gate/report/v1"), "reads fidelity-gate/measurements/v1 only"),
     "a schema that is a list": (lambda c: c.update(schema=[]), "is something else"),
     "no schema": (lambda c: c.pop("schema"), "is not a file of this tool"),
