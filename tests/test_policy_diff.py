@@ -121,6 +121,9 @@ def test_policies_that_do_not_differ_ask_for_the_same(one: str, other: str) -> N
         ("min: 0.9", "min: 0.8, max: 0.99", "checks.f", "incomparable"),
         ("min: 0.9", "min: 0.90", "", ""),
         ("aggregate: mean", "aggregate: median", "checks.f", "incomparable"),
+        ("aggregate: mean", "aggregate: worst", "checks.f", "tighter"),
+        ("mean, require: {min: 0.9}", "worst, require: {min: 0.8}", "checks.f", "incomparable"),
+        ("mean, require: {min: 0.9}", "worst, require: {min: 0.95}", "checks.f", "tighter"),
         ("metric: carry_fidelity", "metric: step_fidelity", "checks.f", "incomparable"),
         ("aggregate: mean", "options: {at: 1}, aggregate: mean", "checks.f", "incomparable"),
         ("aggregate: mean", "options: {at: last}, aggregate: mean", "", ""),
@@ -147,6 +150,32 @@ def test_policies_that_do_not_differ_ask_for_the_same(one: str, other: str) -> N
 def test_each_difference_is_told_for_what_it_is(old: str, new: str, subject: str, change: str) -> None:
     assert old in WHOLE
     assert changes(WHOLE, WHOLE.replace(old, new, 1)) == ({subject: change} if subject else {})
+
+
+CANDIDATES = (
+    "targets: [soc-8mb, mcu-4mb]\ncandidates: {a: {path: b, targets: [soc-8mb]}, c: d}\nhistory: {path: h.jsonl}\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "subject", "change"),
+    [
+        ("targets: [soc-8mb]}", "targets: [soc-8mb, mcu-4mb]}", "candidates.a", "tighter"),
+        (", targets: [soc-8mb]}", "}", "candidates.a", "tighter"),
+        ("c: d", "c: {path: d, targets: [mcu-4mb]}", "candidates.c", "looser"),
+        ("c: d", "c: {path: d, targets: [mcu-4mb, soc-8mb]}", "", ""),
+        ("c: d", "c: {path: d, uncompressed: true}", "candidates.c", "looser"),
+        ("c: d", "c: {path: d, recursion: {steps: 1}}", "candidates.c", "incomparable"),
+        ("h.jsonl", "h.jsonl, spreads: 2", "history", "tighter"),
+        ("h.jsonl", "h.jsonl, floor: 2 ms", "history", "looser"),
+        ("h.jsonl", "h.jsonl, floor: 2 ms, spreads: 2", "history", "incomparable"),
+        ("history: {path: h.jsonl}\n", "", "history", "removed"),
+    ],
+)
+def test_candidates_and_history_are_told_for_what_they_are(old: str, new: str, subject: str, change: str) -> None:
+    before = f"{HEAD}{CANDIDATES}checks:\n{FIDELITY}{SRAM}"
+    assert old in before
+    assert changes(before, before.replace(old, new, 1)) == ({subject: change} if subject else {})
 
 
 def test_a_target_with_more_room_makes_the_checks_that_name_it_looser() -> None:

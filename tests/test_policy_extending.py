@@ -77,6 +77,14 @@ def test_lists_and_single_values_replace(tmp_path: Path) -> None:
     assert policy.reference.options == ()
 
 
+def test_a_model_that_a_base_names_by_its_bare_path_is_refined_like_any_block(tmp_path: Path) -> None:
+    child = f"{CHILD}candidates: {{int8: {{uncompressed: true}}}}\nreference: {{model: {{heads: 4}}}}\n"
+    policy = policy_of(write(tmp_path, base=f"{BASE}reference: a.st\ncandidates: {{int8: b.st}}\n", child=child))
+    assert [Path(spec.path).name for spec in (policy.reference, *policy.candidates)] == ["a.st", "b.st"]
+    assert policy.reference.options == (("heads", 4),)
+    assert policy.candidates[0].uncompressed
+
+
 def test_a_block_of_another_kind_keeps_nothing_of_the_bases(tmp_path: Path) -> None:
     base = f"{BASE}inputs: {{use: npz, path: eval.npz, ignore_label: 0}}\n"
     child = f"{CHILD}inputs: {{use: sudoku, path: puzzles.csv}}\n"

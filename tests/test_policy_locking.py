@@ -12,10 +12,12 @@ from made import measured as made_measured
 from made import measurement
 
 from fidelity_gate.analysis.linting import chosen_rules
+from fidelity_gate.bounds import all_met, observations
 from fidelity_gate.judge import judge
 from fidelity_gate.policy.linting import severities
 from fidelity_gate.policy.loading import Examined, examine
-from fidelity_gate.records import Aggregate, Direction, LintSettings, ModelSpec, Outcome, Policy, Severity
+from fidelity_gate.policy.strictness import is_stricter
+from fidelity_gate.records import Aggregate, Bound, Direction, LintSettings, ModelSpec, Outcome, Policy, Severity
 
 HEAD = "apiVersion: fidelity-gate/v1\n"
 DEPTH = "recursion: {h_cycles: 2, l_cycles: 2, steps: 3}\n"
@@ -231,3 +233,106 @@ def test_locked_measurements_of_one_policy_judge_as_before() -> None:
     assert named.checks[0].aggregate is Aggregate.WORST
     assert outcome(named, (0.5,) * 100) is Outcome.PASS
     assert outcome(named, (0.5,) * 99 + (0.95,)) is Outcome.FAIL
+
+
+# ---------------------------------------------------------------- ways round a lock
+
+RESTED_ON = f"""\
+{DEPTH}targets: [soc-8mb, mcu-4mb]
+candidates: {{int8: i8, int4: {{path: i4, recursion: {{steps: 2}}}}}}
+baseline: {{path: b.json}}
+history: {{path: h.jsonl}}
+devices: {{phone: {{use: host-cpu, runs: 30}}}}
+locked: [recursion]
+checks:
+  a: {{metric: answer_agreement, aggregate: mean, require: {{max_drop: 1 %}}, against: baseline, locked: true}}
+  s: {{metric: sram_peak, require: {{max: target.sram}}, locked: true}}
+  t: {{metric: latency, options: {{device: phone}}, require: {{max_regression: 5 %}}, against: history, locked: true}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("own", "said"),
+    [
+        ("candidates: {int8: {targets: [soc-8mb]}}", "candidates.int8.targets: soc-8mb is looser than soc-8mb, mcu"),
+        ("candidates: {int8: {uncompressed: true}}", "candidates.int8.uncompressed: true is looser than false"),
+        ("candidates: {int8: {recursion: {steps: 1}}}", "candidates.int8.recursion: "),
+        ("candidates: {int4: {recursion: {steps: 1}}}", "candidates.int4.recursion"),
+        ("candidates: {new: {path: n, recursion: {steps: 1}}}", "candidates.new.recursion: is a depth of its own"),
+        ("baseline: {path: mine.json}", "baseline.path: mine.json is not comparable with b.json"),
+        ("history: {path: mine.jsonl}", "history.path: mine.jsonl is not comparable with h.jsonl"),
+        ("history: {while_new: warn}", "history.while_new: warn is looser than block"),
+        ("history: {spreads: 100}", "history.spreads: 100 is looser than 3"),
+        ("history: {floor: 1 s}", "history.floor: 1 s is looser than 1 ms"),
+        ("history: {last: 9}", "history.last: 9 is not comparable with 5"),
+        ("devices: {phone: {runs: 20}}", "devices.phone.runs: 20 is not comparable with 30"),
+    ],
+)
+def test_what_a_locked_check_rests_on_is_locked_with_it(tmp_path: Path, own: str, said: str) -> None:
+    refused = told(both(tmp_path, RESTED_ON, f"{own}\n"))
+    assert len(refused) == 1
+    assert said in refused[0]
+    assert "locked at base.yaml:" in refused[0]
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        "candidates: {int8: other-file, int4: {path: and-another}}",
+        "candidates: {int8: {targets: [mcu-4mb, soc-8mb]}}",
+        "candidates: {int4: {recursion: {steps: 2}}}",
+        "history: {while_new: block, spreads: 1, floor: 0 ms, minimum: 4}",
+        "candidates: {new: n}",
+    ],
+)
+def test_what_takes_nothing_from_a_locked_check_is_accepted_beside_it(tmp_path: Path, own: str) -> None:
+    assert told(both(tmp_path, RESTED_ON, f"{own}\n")) == []
+
+
+@pytest.mark.parametrize(
+    ("metric", "bound", "old", "new", "accepted"),
+    [
+        ("carry_fidelity", "min: 0.9", "mean", "worst", True),
+        ("carry_fidelity", "min: 0.9", "median", "p05", True),
+        ("carry_fidelity", "min: 0.9", "p05", "median", False),
+        ("carry_fidelity", "min: 0.9", "worst", "mean", False),
+        ("carry_fidelity", "min: 0.9", "mean", "p05", False),
+        ("carry_fidelity", "min: 0.9, max: 0.99", "mean", "worst", False),
+        ("puzzle_exact_drop", "max: 0.1", "median", "p95", True),
+        ("puzzle_exact_drop", "max: 0.1", "p95", "median", False),
+        ("carry_norm_ratio", "min: 0.9, max: 1.1", "mean", "worst", True),
+        ("carry_norm_ratio", "min: 0.9, max: 1.1", "p95", "p05", False),
+    ],
+)
+def test_a_locked_aggregate_only_gives_way_to_a_stricter_one(
+    tmp_path: Path, metric: str, bound: str, old: str, new: str, *, accepted: bool
+) -> None:
+    base = f"checks:\n  c: {{metric: {metric}, aggregate: {old}, require: {{{bound}}}, locked: true}}\n"
+    refused = told(both(tmp_path, base, f"checks:\n  c: {{aggregate: {new}}}\n"))
+    assert (refused == []) is accepted
+    assert all("checks.c.aggregate" in line and "locked at" in line for line in refused)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    values=st.lists(st.floats(-1, 2), min_size=1, max_size=120).map(tuple),
+    aggregates=st.tuples(st.sampled_from(list(Aggregate)), st.sampled_from(list(Aggregate))),
+    direction=st.sampled_from(list(Direction)),
+    ends=st.tuples(st.floats(-1, 2), st.floats(-1, 2)),
+)
+def test_a_stricter_aggregate_never_meets_what_a_milder_one_misses(
+    values: tuple[float, ...],
+    aggregates: tuple[Aggregate, Aggregate],
+    direction: Direction,
+    ends: tuple[float, float],
+) -> None:
+    low, high = sorted(ends)
+    bound = {
+        Direction.HIGHER: Bound(minimum=low),
+        Direction.LOWER: Bound(maximum=high),
+        Direction.BOTH: Bound(minimum=low, maximum=high),
+    }[direction]
+    met = [all_met(observations(values, one, direction), bound, direction) for one in aggregates]
+    if is_stricter(*aggregates, direction):
+        assert met[1] or not met[0]
+        assert not is_stricter(aggregates[1], aggregates[0], direction)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fidelity_gate.policy.comparing import by_id, differences
+from fidelity_gate.policy.comparing import differences
+from fidelity_gate.policy.comparing_checks import by_id
 from fidelity_gate.policy.differing import Change
 from fidelity_gate.policy.extending import SHIPPED
 from fidelity_gate.policy.fragments import is_base

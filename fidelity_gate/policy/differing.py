@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from fidelity_gate.records import Severity
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from fidelity_gate.policy.bounding import Resolved
     from fidelity_gate.policy.problems import Path, Problems
@@ -23,6 +25,8 @@ class Change(StrEnum):
     REMOVED = "removed"
     INCOMPARABLE = "incomparable"  # neither asks for all that the other asks for
 
+
+RANK = {Severity.OFF: 0, Severity.WARN: 1, Severity.ERROR: 2}
 
 # Nobody can say of these that everything that was required still is.
 WEAKENING = (Change.LOOSER, Change.REMOVED, Change.INCOMPARABLE)
@@ -81,6 +85,15 @@ def ranked(path: Path, before: float | None, after: float | None, shown: tuple[s
     """
     tighter = before is None if before is None or after is None else (after > before) == up
     return Difference(path, Change.TIGHTER if tighter else Change.LOOSER, *shown)
+
+
+def narrowed(path: Path, old: tuple[str, ...], new: tuple[str, ...]) -> Iterator[Difference]:
+    """Yield the difference of two lists of names that a check is narrowed to; an empty one is everything."""
+    shown = tuple(f"only {', '.join(names)}" if names else "all" for names in (old, new))
+    if old and (not new or set(new) - set(old)):
+        yield Difference(path, Change.TIGHTER, shown[0], shown[1])
+    if new and (not old or set(old) - set(new)):
+        yield Difference(path, Change.LOOSER, shown[0], shown[1])
 
 
 def by_subject(differences: Iterable[Difference]) -> dict[Path, tuple[Change, tuple[Difference, ...]]]:

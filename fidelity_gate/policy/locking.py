@@ -26,6 +26,7 @@ from fidelity_gate.wording import LINT
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
+    from fidelity_gate.policy.bounding import Resolved
     from fidelity_gate.policy.differing import Difference, Side
     from fidelity_gate.policy.extending import Chain
     from fidelity_gate.policy.naming import Overrides
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 # Mappings of names in which a base and the policy may each have their own.
 _NAMED = ("candidates", "devices", "energy_models")
 TARGETS = "targets"
+DEPTH = "recursion"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ def check_locks(chain: Chain, final: Side, problems: Problems, resolve: Resolve)
     _refuse_unlocking(chain, locks, problems)
     _refuse_idle(chain, locks, problems)
     _refuse_own_rules(chain, locks, final, problems)
+    _refuse_own_depths(chain, locks, final, problems)
     told: set[Path] = set()
     for level in reversed(range(len(chain.links) - 1)):
         held = [lock for lock in locks if lock.level <= level]
@@ -94,6 +97,20 @@ def _refuse_own_rules(chain: Chain, locks: tuple[Lock, ...], final: Side, proble
         if lock is not None and rules is not None and rules.level > lock.level:
             what = f"waives {waiver.check}, locked at {_from(waiver.place, lock.place)}, by rules of a later file"
             problems.add_at(waiver.place, (KEY, waiver.id), what, f"{RULES}: where it is locked")
+
+
+def _refuse_own_depths(chain: Chain, locks: tuple[Lock, ...], final: Side, problems: Problems) -> None:
+    """Refuse a candidate of a later file at a depth of its own where the recursion is locked."""
+    lock = next((lock for lock in locks if lock.path == (DEPTH,)), None)
+    if lock is None:
+        return
+    base = chain.tree(lock.level + 1)
+    for spec in final.policy.candidates:
+        path: Path = ("candidates", spec.name, DEPTH)
+        if spec.recursion is not None and len(base.at(path[:2])[1]) < 2:
+            here = final.place(path)
+            what = f"is a depth of its own, and {DEPTH} is locked at {_from(here, lock.place)}"
+            problems.add_at(here, path, what, "remove the key")
 
 
 def refuse_replaced(chain: Chain, overrides: Overrides) -> None:
@@ -178,16 +195,29 @@ def _broken(base: Side, final: Side, locks: list[Lock]) -> Iterator[tuple[Lock, 
 
 
 def _held(lock: Lock, base: Side) -> Iterator[Path]:
-    """Yield all that a lock holds: with a check of findings the settings of lint, with one on a device the device."""
+    """Yield all that a lock holds: itself, and what a locked check rests on."""
     yield lock.path
+    if lock.path == (DEPTH,):
+        yield from (("candidates", spec.name, DEPTH) for spec in base.policy.candidates)
     for resolved in base.checks:
         if lock.path == ("checks", resolved.check.id):
-            if resolved.check.metric == LINT:
-                yield ("lint",)
-            if resolved.check.metric == ENERGY:
-                yield ("energy_models", str(dict(resolved.check.options)[MODEL]))
-            if resolved.plug.evidence is Evidence.DEVICE:
-                yield ("devices", resolved.plug.device)
+            yield from _rests_on(resolved, base)
+
+
+def _rests_on(resolved: Resolved, base: Side) -> Iterator[Path]:
+    """Yield what could make a check easier from elsewhere: lint's settings, its device, its past, its candidates."""
+    check = resolved.check
+    if check.metric == LINT:
+        yield ("lint",)
+    if check.metric == ENERGY:
+        yield ("energy_models", str(dict(check.options)[MODEL]))
+    if resolved.plug.evidence is Evidence.DEVICE:
+        yield ("devices", resolved.plug.device)
+    if check.against is not None:
+        yield (str(check.against),)
+    for spec in base.policy.candidates:
+        if spec.name in (check.candidates or (spec.name,)):
+            yield from (("candidates", spec.name, key) for key in (DEPTH, TARGETS, "uncompressed"))
 
 
 def _beginnings(path: Path) -> Iterator[Path]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fidelity_gate import registry
-from fidelity_gate.policy.comparing import by_id
+from fidelity_gate.policy.comparing_checks import by_id
 from fidelity_gate.policy.energy import FIGURE
 from fidelity_gate.policy.merging import LOCKED
 from fidelity_gate.policy.problems import block_at

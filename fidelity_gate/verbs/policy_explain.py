@@ -35,7 +35,7 @@ Examples:
 def explain(*, path: str, names: tuple[str, ...], probes: int | None) -> None:
     """Say what a check measures, on what, how finely, and what would fail it; every check where none is named."""
     from fidelity_gate.errors import UsageError
-    from fidelity_gate.policy.comparing import by_id
+    from fidelity_gate.policy.comparing_checks import by_id
     from fidelity_gate.registry import unknown
 
     side, _ = sound(path)
