@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from made import measurement, policy, sram
 from past_made import BASELINE, DROP, WHEN, baseline_of, device_run, latency, only, ran
 
 from fidelity_gate.errors import Refused
+from fidelity_gate.files import sha256_hex
 from fidelity_gate.judge import judge
 from fidelity_gate.past import baseline_file
 from fidelity_gate.past.baseline_file import dump, load, made, read
@@ -94,13 +96,45 @@ def test_a_baseline_that_was_edited_is_refused(tmp_path: Path, then: bytes, now:
     assert caught.value.hint == "restore it, or write a new one: fidelity-gate baseline write"
 
 
-def test_another_file_of_ours_is_no_baseline(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("then", "now", "said", "hint"),
+    [
+        (b"baseline/v1", b"baseline/v2", "v2', written by a newer fidelity-gate", "update: this version reads"),
+        (
+            b"baseline/v1",
+            b"measurements/v1",
+            "is 'fidelity-gate/measurements/v1'",
+            "this version reads fidelity-gate/b",
+        ),
+        (b'"probes":2,', b"", "is missing", "of an older fidelity-gate: write a new one: fidelity-gate baseline write"),
+        (b'"probes":2,', b'"probes":2,"xyz":2,', "is an unknown key", "of a newer fidelity-gate: write a new one: "),
+    ],
+)
+def test_a_file_of_another_kind_or_version_is_no_baseline(
+    tmp_path: Path, then: bytes, now: bytes, said: str, hint: str
+) -> None:
     path = saved(tmp_path)
-    path.write_bytes(path.read_bytes().replace(b"fidelity-gate/baseline/v1", b"fidelity-gate/baseline/v2"))
+    assert path.read_bytes().count(then) == 1
+    path.write_bytes(path.read_bytes().replace(then, now))
 
-    with pytest.raises(Refused, match="is 'fidelity-gate/baseline/v2'") as caught:
+    with pytest.raises(Refused) as caught:
         read(str(path))
-    assert "baseline write" in caught.value.hint
+    assert said in str(caught.value)
+    assert hint in caught.value.hint
+
+
+def test_a_baseline_of_a_version_that_knew_fewer_facts_to_show_is_read_for_ever(tmp_path: Path) -> None:
+    now = baseline_of(RUN)
+    content = json.loads(dump(now))
+    for one in content["measurements"]:
+        assert (one.pop("rows"), one.pop("curve_here")) == ([], [])
+    then = json.dumps(content | {"seal": ""}, sort_keys=True, separators=(",", ":")) + "\n"
+    data = json.dumps(content | {"seal": sha256_hex(then.encode())}).encode()
+
+    found = load(data, "x")
+    assert replace(found, seal=now.seal) == now
+    with pytest.raises(Refused, match="was edited after it was written"):
+        load(data.replace(b'"passed": true', b'"passed": false'), "x")
 
 
 def test_what_is_read_is_what_is_judged_by(tmp_path: Path) -> None:

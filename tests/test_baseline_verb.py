@@ -303,6 +303,15 @@ def test_a_history_that_cannot_be_written_is_exit_4_and_no_report_passes(folder,
     assert out.splitlines()[-1].startswith("BLOCKED (exit 4)")
 
 
+def test_a_history_in_no_folder_is_told_before_anything_is_measured(folder, run, monkeypatch) -> None:
+    first(run)
+    monkeypatch.setattr(gate, "measure", lambda *_: pytest.fail("measured"))
+    code, out, err = run("run", "release.yaml", "--history", "nowhere/history.jsonl")
+    assert code == 4
+    assert "nowhere/history.jsonl: its folder does not exist (create nowhere)" in err
+    assert out.splitlines()[-1].startswith("BLOCKED (exit 4)")
+
+
 def test_an_edited_history_is_refused_before_anything_is_measured(folder, run, monkeypatch) -> None:
     first(run)
     history_file.append("history.jsonl", [past_run()])

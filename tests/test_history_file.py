@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
 import threading
@@ -17,7 +19,7 @@ from fidelity_gate.errors import Refused, ReportNotWritten
 from fidelity_gate.judge import judge
 from fidelity_gate.past import history_file
 from fidelity_gate.past.adding import lines_of, run_id
-from fidelity_gate.past.history_file import append, read
+from fidelity_gate.past.history_file import append, read, refuse_unwritable
 from fidelity_gate.past.reading import KEPT, past_of
 from fidelity_gate.past.trends import trends
 from fidelity_gate.records import (
@@ -118,13 +120,62 @@ def test_a_line_that_is_cut_short_is_told_and_the_next_one_starts_on_its_own(tmp
     assert len(notes) == (0 if whole else 1)
 
 
+@pytest.mark.parametrize("left", [b"{", b'{"', b'{"candidate":"int8","ca\0\0\0\0', b"\0" * 4096])
+def test_what_a_dead_writer_or_a_disk_that_lost_its_power_leaves_is_passed_over(tmp_path: Path, left: bytes) -> None:
+    path = tmp_path / "history.jsonl"
+    append(str(path), runs_of(0.01))
+    path.write_bytes(path.read_bytes() + left)
+
+    for added in ([], [past_run(0.03, 2)]):
+        append(str(path), added)
+        runs, notes = read(str(path))
+        assert [run.figures[0].value for run in runs] == [0.01, *[0.03 for _ in added]]
+        assert notes == (f"{path}:2: the line is cut short, and was passed over",)
+
+
+@pytest.mark.parametrize("name", ["history.jsonl", "link.jsonl"])
+def test_a_history_has_one_lock_by_whatever_name_it_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    append(str(tmp_path / "history.jsonl"), runs_of(0.01))
+    (tmp_path / "link.jsonl").symlink_to("history.jsonl")
+    monkeypatch.setattr(history_file, "LOCK_SECONDS", 0.05)
+    from filelock import FileLock
+
+    with FileLock(tmp_path / "history.jsonl.lock"), pytest.raises(ReportNotWritten, match="has held its lock"):
+        append(str(tmp_path / name), [past_run(0.02, 1)])
+    append(str(tmp_path / name), [past_run(0.02, 1)])
+    assert values(tmp_path / "history.jsonl") == [0.01, 0.02]
+    assert not (tmp_path / "link.jsonl.lock").exists()
+
+
+@pytest.mark.parametrize("kept", ["folder", "history.jsonl", "history.jsonl.lock"])
+def test_a_history_that_nothing_can_be_added_to_is_told_beforehand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: str
+) -> None:
+    path = tmp_path / "history.jsonl"
+    if kept != "folder":
+        append(str(path), runs_of(0.01))
+    refuse_unwritable(str(path))
+    closed = tmp_path if kept == "folder" else tmp_path / kept
+    monkeypatch.setattr(os, "access", lambda place, mode: Path(place) != closed or mode != os.W_OK)
+    with pytest.raises(ReportNotWritten, match="cannot be added to: permission denied") as caught:
+        refuse_unwritable(str(path))
+    assert caught.value.hint == f"look at {closed}"
+
+
 @pytest.mark.parametrize(
     ("then", "now", "said"),
     [
         (b'"value":0.01', b'"value":0.02', "the line was edited after it was written"),
         (b'"regressed":null', b'"regressed":false', "the line was edited"),
         (b'"candidate":', b'"candidat":', "unknown key"),
-        (b"history/v1", b"history/v2", "fidelity-gate/history/v2"),
+        (
+            b'"candidate":"int8",',
+            b"",
+            "is missing .*an older fidelity-gate: restore the line, or start another history",
+        ),
+        (b"history/v1", b"history/v2", "fidelity-gate/history/v2', written by a newer fidelity-gate"),
         (b'{"', b'<<<<<<< HEAD\n{"', "is not JSON"),
         (b'{"', b'[]\n{"', "is not a file of this tool"),
     ],
@@ -138,8 +189,9 @@ def test_a_line_that_was_edited_is_refused_at_its_number(tmp_path: Path, then: b
     before = path.read_bytes()
 
     for touch in (lambda: read(str(path)), lambda: append(str(path), [past_run(0.04, 9)])):
-        with pytest.raises(Refused, match=said) as caught:
+        with pytest.raises(Refused) as caught:
             touch()
+        assert re.search(said, str(caught.value))
         assert caught.value.where == f"{path}:2"
     assert path.read_bytes() == before
 
@@ -149,10 +201,15 @@ def test_what_is_no_regular_file_is_not_written(tmp_path: Path) -> None:
         append(str(tmp_path), [past_run()])
     with pytest.raises(ReportNotWritten, match="its folder does not exist"):
         append(str(tmp_path / "nowhere" / "history.jsonl"), [past_run()])
+    with pytest.raises(ReportNotWritten, match="its folder does not exist"):
+        refuse_unwritable(str(tmp_path / "nowhere" / "history.jsonl"))
     assert not (tmp_path / "nowhere").exists()
     (tmp_path / "dangling.jsonl").symlink_to(tmp_path / "gone" / "there.jsonl")
     with pytest.raises(Refused, match="a link to a file that is not there"):
         read(str(tmp_path / "dangling.jsonl"))
+    with pytest.raises(ReportNotWritten, match="its folder does not exist"):
+        append(str(tmp_path / "dangling.jsonl"), [past_run()])
+    assert not (tmp_path / "gone").exists()
 
 
 def test_a_lock_that_nobody_lets_go_of_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,10 +65,10 @@ def load(data: bytes, where: str) -> Baseline:
     """
     hint = f"restore it, or write a new one: {WRITE}"
     try:
-        baseline = record_json.load(data, Baseline, SCHEMA, where=where)
+        baseline = record_json.load(data, Baseline, SCHEMA, where=where, mend=f"write a new one: {WRITE}")
     except Refused as error:
-        raise Refused(error.what, where=where, field=error.field, hint=hint) from error
-    if not is_whole(baseline, SCHEMA):
+        raise Refused(error.what, where=where, field=error.field, hint=error.hint or hint) from error
+    if not is_whole(data, baseline.seal):
         raise Refused("was edited after it was written, or damaged", where=where, hint=hint)
     return baseline
 
@@ -88,4 +88,4 @@ def _model(record: ModelRecord) -> PastModel:
 
 def _figures(measurement: Measurement) -> Measurement:
     """Return a measurement without what is only shown, or only judged beside its number."""
-    return replace(measurement, curve=(), floor_values=(), floor_curve=())
+    return replace(measurement, curve=(), curve_here=(), floor_values=(), floor_curve=())

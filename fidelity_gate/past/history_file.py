@@ -1,8 +1,8 @@
 """A history file: JSON lines, one a run, candidate and device; lines are added, and never changed.
 
-A line is written in one piece under a lock and synced. A writer that dies in the middle leaves a line that is cut
-short: it is told and passed over, the next line starts on its own, and what is there is left as it is. Any other line
-that is no record is refused: it was edited, or it is of another version.
+A line is written in one piece under a lock and synced. A writer that dies in the middle, or a machine, leaves a line
+that is cut short or never reached the disk: it is told and passed over, the next line starts on its own, and what is
+there is left as it is. Any other line that is no record is refused: it was edited, or it is of another version.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ SCHEMA = "fidelity-gate/history/v1"
 SUFFIX = ".jsonl"
 LIMIT_BYTES = 64 * 2**20
 LOCK_SECONDS = 30.0
+MEND = "restore the line, or start another history"
+_START = b'{"'  # of every line
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
@@ -39,17 +41,16 @@ def read(path: str) -> tuple[tuple[PastRun, ...], tuple[str, ...]]:
         Refused: it is no history, or a line of it was edited.
     """
     data = _content(path)
-    if data and not data.endswith(b"\n") and _record(data.rpartition(b"\n")[2], path) is None:
+    if _is_cut_short(data.rpartition(b"\n")[2]):
         with contextlib.suppress(OSError, ReportNotWritten), _locked(path):  # perhaps somebody is just writing
             data = _content(path)
     runs, notes = [], []
     for number, line in enumerate(data.split(b"\n"), 1):
         where = f"{path}:{number}"
-        run = _record(line, where)
-        if run is not None:
-            runs.append(run)
-        elif line:
+        if _is_cut_short(line):
             notes.append(f"{where}: the line is cut short, and was passed over")
+        elif line:
+            runs.append(_record(line, where))
     ordered = sorted(runs, key=lambda run: run.date)
     return tuple(_once(ordered)), tuple(notes)
 
@@ -67,6 +68,30 @@ def append(path: str, runs: Sequence[PastRun]) -> int:
         if added:
             _write(path, b"".join(record_json.dump(sealed(run, SCHEMA), SCHEMA) for run in added))
     return len(added)
+
+
+def refuse_unwritable(path: str) -> None:
+    """Raise where lines could not be added anyway, before hours are spent on a run whose figures belong there.
+
+    Raises:
+        ReportNotWritten: no folder, or no permission to write there.
+    """
+    _refuse_no_folder(path)
+    for wanted in (os.path.realpath(path), _lock_of(path)):
+        place = wanted if os.path.lexists(wanted) else Path(wanted).parent
+        if not os.access(place, os.W_OK):
+            raise ReportNotWritten("cannot be added to: permission denied", where=path, hint=f"look at {place}")
+
+
+def _lock_of(path: str) -> str:
+    """Return the name of the lock: one for one file, by whatever name it goes."""
+    return f"{os.path.realpath(path)}.lock"
+
+
+def _refuse_no_folder(path: str) -> None:
+    folder = Path(os.path.realpath(path)).parent
+    if not folder.is_dir():
+        raise ReportNotWritten("its folder does not exist", where=path, hint=f"create {Path(path).parent}")
 
 
 def _once(runs: Sequence[PastRun]) -> Iterator[PastRun]:
@@ -92,18 +117,21 @@ def _content(path: str) -> bytes:
     return read_file(path, limit_bytes=LIMIT_BYTES).data
 
 
-def _record(line: bytes, where: str) -> PastRun | None:
-    """Return the run of a line; None for a line that is empty or cut short."""
-    if not line:
-        return None
+def _is_cut_short(line: bytes) -> bool:
+    """Return whether a line is what is left of one whose writing was cut short; zeros are what no disk ever got."""
+    left = line.rstrip(b"\0")
+    if not line or not (left.startswith(_START) or _START.startswith(left)):
+        return False
     try:
-        json_fields.parse(line, where=where)
+        json_fields.parse(line)
     except Refused:
-        if line.startswith(b'{"'):
-            return None
-        raise
-    run = record_json.load(line, PastRun, SCHEMA, where=where)
-    if not is_whole(run, SCHEMA):
+        return True
+    return False
+
+
+def _record(line: bytes, where: str) -> PastRun:
+    run = record_json.load(line, PastRun, SCHEMA, where=where, mend=MEND)
+    if not is_whole(line, run.seal):
         raise Refused("the line was edited after it was written", where=where, hint="restore it, or remove the line")
     return run
 
@@ -113,11 +141,9 @@ def _locked(path: str) -> Iterator[None]:
     """Hold the lock beside a file; whoever has it in the same process may take it again."""
     from filelock import FileLock, Timeout
 
-    folder = Path(path).parent
-    if not folder.is_dir():  # the lock would make it
-        raise ReportNotWritten("its folder does not exist", where=path, hint=f"create {folder}")
+    _refuse_no_folder(path)  # which the lock would make
     try:
-        with FileLock(f"{path}.lock", timeout=LOCK_SECONDS, is_singleton=True):
+        with FileLock(_lock_of(path), timeout=LOCK_SECONDS, is_singleton=True):
             yield
     except Timeout as error:
         what = f"somebody else has held its lock for {LOCK_SECONDS:g} s"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from typing import TYPE_CHECKING, TypeVar
 
-from fidelity_gate import record_json
+from fidelity_gate import json_fields, record_json
 from fidelity_gate.files import sha256_hex
 
 if TYPE_CHECKING:
@@ -13,16 +14,28 @@ if TYPE_CHECKING:
 
     Sealed = TypeVar("Sealed", Baseline, PastRun)
 
+_SEAL = "seal"  # the field of both
+
 
 def sealed(record: Sealed, schema: str) -> Sealed:
     """Return the record with the seal of everything else in it."""
-    return dataclasses.replace(record, seal=_seal(record, schema))
+    return dataclasses.replace(record, seal=_seal_of(record_json.dump(record, schema)))
 
 
-def is_whole(record: Baseline | PastRun, schema: str) -> bool:
-    """Return whether a record is as it was sealed."""
-    return record.seal == _seal(record, schema)
+def is_whole(data: bytes, seal: str) -> bool:
+    """Return whether a record is as it was sealed.
+
+    Args:
+        data: the JSON that it was read from, and that was found to be one. The record itself will not do: where a
+            later version gave it a field, it holds one more than were sealed.
+        seal: that it carries.
+    """
+    return seal == _seal_of(data)
 
 
-def _seal(record: Baseline | PastRun, schema: str) -> str:
-    return sha256_hex(record_json.dump(dataclasses.replace(record, seal=""), schema))
+def _seal_of(data: bytes) -> str:
+    """Return the SHA-256 of JSON with an empty seal, in the form that `record_json.dump` gives it."""
+    content = json_fields.parse(data)
+    plain = {**content, _SEAL: ""} if isinstance(content, dict) else content
+    text = json.dumps(plain, allow_nan=False, sort_keys=True, separators=(",", ":"))
+    return sha256_hex(f"{text}\n".encode("ascii"))

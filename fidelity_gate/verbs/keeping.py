@@ -33,6 +33,7 @@ def with_history(policy: Policy, path: str | None) -> Policy:
     Raises:
         UsageError: the path is no name of a history.
         Refused: there is no baseline, or a file of the past is not what it should be.
+        ReportNotWritten: nothing can be added to the history.
     """
     if path is not None:
         from fidelity_gate.past.history_file import SUFFIX
@@ -44,6 +45,10 @@ def with_history(policy: Policy, path: str | None) -> Policy:
         from fidelity_gate.past.reading import refuse_unreadable
 
         refuse_unreadable(policy)
+    if policy.history is not None:
+        from fidelity_gate.past.history_file import refuse_unwritable
+
+        refuse_unwritable(policy.history.path)
     return policy
 
 
