@@ -406,6 +406,30 @@ def test_both_files_of_an_embedding_outside_are_written(tmp_path, capsys, instan
     assert "4 probes, 3 ACT steps" in out
 
 
+def test_several_models_go_into_a_folder_by_their_names(tmp_path, capsys, instant):
+    again, graphs = tmp_path / "step_5000.safetensors", [tmp_path / "trm-addition.onnx", tmp_path / "step_5000.onnx"]
+    again.write_bytes(entry("trm-addition").weights.read_bytes())
+    instant(loaded(exported("trm-addition")))
+    code, out, err = ran(capsys, "zoo:trm-addition", str(again), "-o", str(tmp_path), "--steps", "1")
+    assert (code, err) == (0, "")
+    assert [f"file           {graph}" in out for graph in graphs] == [True, True]
+    assert [is_export(graph.read_bytes()) for graph in graphs] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("models", "output", "says"),
+    [
+        (("zoo:trm-addition", "zoo:hrm-sudoku"), "a.onnx", "is no folder (2 models: name a folder"),
+        (("zoo:trm-addition", "zoo:trm-addition"), ".", "is the file of two models (export them one by one)"),
+        (("zoo:trm-addition",), "none/", "its folder does not exist"),
+    ],
+)
+def test_a_file_belongs_to_one_model(tmp_path, monkeypatch, capsys, models, output, says):
+    monkeypatch.chdir(tmp_path)
+    assert says in refused(capsys, *models, "-o", output)
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_it_reads_and_what_is_not_its_own_is_never_overwritten(tmp_path, capsys):
     ours, model = tmp_path / "ours.onnx", tmp_path / "model.onnx"
     ours.write_bytes(entry("trm-addition").weights.read_bytes())

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import sys
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from fidelity_gate.errors import ExitCode, NotMeasured, UsageError
-from fidelity_gate.exporting.plan import DEFAULT_OPSET, HIGHEST_OPSET, LOWEST_OPSET, Embed, ExportPlan, is_export
-from fidelity_gate.files import delete_stale, head, sha256_hex, write_atomically
+from fidelity_gate.exporting.plan import DEFAULT_OPSET, HIGHEST_OPSET, LOWEST_OPSET, Embed, ExportPlan
+from fidelity_gate.files import delete_stale, sha256_hex, write_atomically
 from fidelity_gate.graphs.step_metadata import Unit
 from fidelity_gate.text import printable
 from fidelity_gate.verbs.columns import columns
-from fidelity_gate.verbs.given_model import given_model
+from fidelity_gate.verbs.export_targets import orders
 from fidelity_gate.verbs.orders import write_stdout
 from fidelity_gate.verbs.progress import Bar
 
@@ -27,26 +25,33 @@ if TYPE_CHECKING:
     from fidelity_gate.exporting.verification import Closeness, Verification
     from fidelity_gate.protocols import OpenedModel
     from fidelity_gate.records import ModelFacts, Probes
+    from fidelity_gate.verbs.export_targets import Order
 
 EPILOG = """\b
 Examples:
   fidelity-gate export zoo:trm-attention-sudoku -o step.onnx
   fidelity-gate export ref.safetensors -o step.onnx --unit act-step --inputs eval.npz
+  fidelity-gate export zoo:trm-mlp-sudoku zoo:trm-addition --unit act-step -o build/
   fidelity-gate export 'runs/arc/step_5000' -o step.onnx --embed outside --model h_cycles=3 --model l_cycles=4
 
 The graph computes one H-cycle (or one ACT step); the host feeds z_H_out and z_L_out back. Before it is written it runs
 under onnxruntime beside the model in torch, over all ACT steps: mean cosine of the carries at least 0.99999 at every
 step, and the same answers. Where it is not, exit 1 and no file; where the model differs from itself as much, exit 3.
 """
-SUFFIX = ".onnx"
 DYNAMIC = "dynamic"
 _MOST_BATCH = 4096
 _NEAR = 0.01
 
 
 @click.command(epilog=EPILOG)
-@click.argument("reference")
-@click.option("-o", "--output", required=True, metavar="STEP.onnx", help="Where the graph goes.")
+@click.argument("references", nargs=-1, required=True, metavar="REFERENCE...")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    metavar="STEP.onnx|FOLDER",
+    help="Where the graph goes: a file, or a folder for files named after the models.",
+)
 @click.option(
     "--unit",
     type=click.Choice([unit.value for unit in Unit]),
@@ -74,7 +79,7 @@ _NEAR = 0.01
 @click.option("--model", "pairs", multiple=True, metavar="KEY=VALUE", help="A fact that the file lacks; repeatable.")
 def export(  # noqa: PLR0913  (one argument an option: click's way)
     *,
-    reference: str,
+    references: tuple[str, ...],
     output: str,
     unit: str,
     batch: str,
@@ -84,22 +89,28 @@ def export(  # noqa: PLR0913  (one argument an option: click's way)
     steps: int | None,
     pairs: tuple[str, ...],
 ) -> int:
-    """Write one step of the TRM or HRM in REFERENCE as an ONNX graph."""
+    """Write one step of the TRM or HRM in REFERENCE, or of each of several, as an ONNX graph."""
     plan = ExportPlan(Unit(unit), batch_of(batch), opset, Embed(embed))
-    targets = (output,) if plan.embed is Embed.INSIDE else (output, embedding_path(output))
-    spec = given_model(reference, pairs)
-    _refuse_targets(targets, (spec.path, *([inputs] if inputs else [])))
-    for target in targets:
+    codes: list[ExitCode] = []
+    for order in orders(references, output, pairs, plan.embed, inputs):
+        made = _exported(order, plan, _Check(_source(order.reference, inputs), steps))
+        write_stdout(("\n" if codes else "") + summary(made, order.targets) + "\n")
+        codes.append(ExitCode.PASSED if made.agrees else ExitCode.FAILED)
+    return int(max(codes))
+
+
+def _exported(order: Order, plan: ExportPlan, check: _Check) -> _Made:
+    """Make, verify and, where the graph is the model, write one export; an older one is gone either way."""
+    for target in order.targets:
         delete_stale(target)
     with contextlib.redirect_stdout(sys.stderr):  # whatever libraries print does not belong in the summary
         from fidelity_gate.models.opening import open_model
 
-        made = _made(open_model(spec), plan, _Check(_source(reference, inputs), steps))
+        made = _made(open_model(order.spec), plan, check)
     if made.agrees:
-        for target, data in zip(targets, (made.exported.data, made.exported.embedding), strict=False):
+        for target, data in zip(order.targets, (made.exported.data, made.exported.embedding), strict=False):
             write_atomically(target, data)
-    write_stdout(summary(made, targets) + "\n")
-    return int(ExitCode.PASSED if made.agrees else ExitCode.FAILED)
+    return made
 
 
 def batch_of(text: str) -> int | None:
@@ -114,11 +125,6 @@ def batch_of(text: str) -> int | None:
         hint = f"1 to {_MOST_BATCH}, or {DYNAMIC}"
         raise UsageError(f"'{text}' is no number of probes", field="--batch", hint=hint)
     return int(text)
-
-
-def embedding_path(output: str) -> str:
-    """Return where the graph that makes `x` of tokens goes: `STEP.embed.onnx` beside `STEP.onnx`."""
-    return f"{output.removesuffix(SUFFIX)}.embed{SUFFIX}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,20 +189,6 @@ def _probes(facts: ModelFacts, source: str | None) -> Probes:
 
     probes = open_inputs(from_path(located(source)), ".")
     return probes.rows(0, min(len(probes), MOST_PROBES))
-
-
-def _refuse_targets(targets: tuple[str, ...], read: tuple[str, ...]) -> None:
-    """Refuse to write over anything but an older export; links count as what they point to."""
-    for target in targets:
-        if Path(target).suffix != SUFFIX:
-            raise UsageError(f"must end in {SUFFIX}", where=target, field="--output")
-        if any(os.path.realpath(path) == os.path.realpath(target) for path in read):
-            raise UsageError("is read by this command", where=target, field="--output", hint="name another file")
-        if not Path(target).parent.is_dir():
-            raise UsageError("its folder does not exist", where=target, field="--output", hint="make it first")
-        if Path(target).exists() and not is_export(head(target, kind=UsageError)):
-            hint = "name another file"
-            raise UsageError("exists, and is no export of ours", where=target, field="--output", hint=hint)
 
 
 # ---------------------------------------------------------------- text
