@@ -6,8 +6,11 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 from docs_pages import ROOT
 from exported import exported
+from onnx_steps import REASONER, WIDTH, reasoner, write
+from safetensors.numpy import save_file
 from streaming_graphs import quantized, save_recordings, save_vad
 
 from fidelity_gate.cli import answer
@@ -75,6 +78,15 @@ def models(folder: Path) -> None:
 def policy(folder: Path) -> None:
     """Make `release.yaml`, which looks at files alone."""
     (folder / "release.yaml").write_text(STATIC.format(more=""))
+
+
+def several(folder: Path) -> None:
+    """Make `step.onnx`, `start.safetensors` with the states that it starts from, and `step.yaml`."""
+    write(folder, REASONER, reasoner())
+    save_file({"z": np.ones(WIDTH, np.float32)}, folder / "start.safetensors")
+    candidate = "{step: {path: step.onnx, uncompressed: true, model: {initial: start.safetensors}}}"
+    lines = STATIC.format(more="").replace("{int8: int8.safetensors}", candidate).splitlines()
+    (folder / "step.yaml").write_text("\n".join(line for line in lines if "lint" not in line))
 
 
 def gates(folder: Path) -> None:

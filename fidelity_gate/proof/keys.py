@@ -16,6 +16,8 @@ LIMIT_BYTES = 1 << 16
 PASSWORD = "FIDELITY_GATE_KEY_PASSWORD"  # noqa: S105  (the name of a variable, not a password)
 KINDS = "Ed25519, or ECDSA on P-256 or P-384"
 MAKE = "make one: openssl genpkey -algorithm ed25519 -out gate.key; its public half: openssl pkey -in gate.key -pubout"
+PUBLIC_HALF = "openssl pkey -in gate.key -pubout -out gate.pub"
+OF_CERTIFICATE = "openssl x509 -in gate.crt -noout -pubkey > gate.pub"
 INSTALL = "pip install 'fidelity-gate[attest]'"
 _CURVES: Mapping[str, str] = {"secp256r1": "SHA256", "secp384r1": "SHA384"}  # the hash as long as the curve
 
@@ -63,12 +65,17 @@ def private_key(path: str, password: str = "") -> Key:
     """
     serialization = _serialization()
     data = read_file(path, limit_bytes=LIMIT_BYTES).data
+    if b"PRIVATE KEY" not in data and (b"PUBLIC KEY" in data or b"CERTIFICATE" in data):
+        raise Refused("is the public half, which signs nothing: give the private one", where=path, hint=MAKE)
     try:
-        key = serialization.load_pem_private_key(data, password.encode() if password else None)
+        # What a variable holds that is no UTF-8 comes with its bytes escaped.
+        key = serialization.load_pem_private_key(data, password.encode(errors="surrogateescape") or None)
     except TypeError as error:  # a password is missing, or there is none to give
         what = "is encrypted, and no password is given" if not password else "is not encrypted, and a password is given"
         raise Refused(what, where=path, hint=f"the password stands in {PASSWORD}") from error
     except Exception as error:  # its errors have no common base: ValueError, UnsupportedAlgorithm
+        if password and b"ENCRYPTED" in data:
+            raise Refused("is not opened by the password given", where=path, hint=f"it stands in {PASSWORD}") from error
         raise Refused("holds no private key that can be read", where=path, hint=MAKE) from error
     return _checked(key, key.public_key(), path)
 
@@ -78,8 +85,11 @@ def public_key(path: str) -> Key:
     serialization = _serialization()
     data = read_file(path, limit_bytes=LIMIT_BYTES).data
     if b"PRIVATE KEY" in data:
-        hint = "openssl pkey -in gate.key -pubout -out gate.pub"
-        raise Refused("is a private key: give the public half", where=path, hint=hint)
+        raise Refused("is a private key: give the public half", where=path, hint=PUBLIC_HALF)
+    if b"BEGIN CERTIFICATE" in data:  # who issued it, and until when it holds, would go unchecked
+        raise Refused("is a certificate: give the public key alone", where=path, hint=OF_CERTIFICATE)
+    if data.count(b"-----BEGIN") > 1:
+        raise Refused("holds several keys: give the one that counts", where=path)
     try:
         key = serialization.load_pem_public_key(data)
     except Exception as error:  # as above

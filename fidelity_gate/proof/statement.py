@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING
 from fidelity_gate import __version__
 from fidelity_gate.errors import Refused
 from fidelity_gate.json_fields import Fields, parse
+from fidelity_gate.proof.files import SignedFile, files_of
 from fidelity_gate.records import Outcome
 from fidelity_gate.text import printable
+from fidelity_gate.wording import blocks, simulated_devices
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from fidelity_gate.records import CheckResult, ModelRecord, Policy, Report
 
@@ -28,6 +30,7 @@ PREDICATE_TYPE = "https://in-toto.io/attestation/test-result/v0.1"
 EXTENSION = "fidelityGate"
 _WARNED = (Outcome.WARN, Outcome.WAIVED)
 _NAME_LIMIT = 200
+MOST_FILES = 1000
 
 
 class Result(StrEnum):
@@ -42,8 +45,7 @@ class Result(StrEnum):
 class Statement:
     """What a statement says, and is verified by."""
 
-    subject: str  # name of the file
-    digest: str  # SHA-256 of the file
+    files: tuple[SignedFile, ...]  # of the model, its own first
     policy_digest: str
     policy: str  # its name
     result: Result
@@ -66,10 +68,10 @@ def predicate_of(report: Report, candidate: ModelRecord) -> dict[str, object]:
     if policy is None or measured is None or report.error:
         what = "the run was stopped before it was judged, and there is nothing to attest"
         raise Refused(what, hint="attest the verdict of a run that came to one")
-    for record in (measured.reference, *measured.candidates):
-        if any(run.job is not None and run.job.simulated for run in record.device_runs):
-            what = f"{record.name} was measured on a simulated device, and that is no evidence to sign"
-            raise Refused(what, hint="measure on the device itself")
+    simulated = simulated_devices(report)
+    if simulated:
+        what = f"rest on simulated devices ({', '.join(simulated)}), and that is no evidence to sign"
+        raise Refused(what, field="measurements", hint="measure on the devices themselves")
     results = [one for one in report.verdict.results if one.candidate == candidate.name]
     named = {
         "passedTests": _names(one for one in results if one.outcome is Outcome.PASS),
@@ -89,11 +91,10 @@ def predicate_of(report: Report, candidate: ModelRecord) -> dict[str, object]:
 
 
 def statement_of(predicate: Mapping[str, object], candidate: ModelRecord) -> bytes:
-    """Return the statement as JSON: the candidate's file, and the predicate."""
-    subject = {"name": _file_name(candidate.facts.path), "digest": {"sha256": candidate.facts.digest}}
+    """Return the statement as JSON: the candidate's files, and the predicate."""
     statement = {
         "_type": STATEMENT_TYPE,
-        "subject": [subject],
+        "subject": _resources(files_of(candidate.facts)),
         "predicateType": PREDICATE_TYPE,
         "predicate": predicate,
     }
@@ -105,20 +106,19 @@ def read_statement(payload: bytes, where: str) -> Statement:
     fields = Fields(parse(payload, where=where, what="payload"), where, "payload", Refused)
     _must_be(fields, "_type", STATEMENT_TYPE)
     _must_be(fields, "predicateType", PREDICATE_TYPE)
-    name, digest = _only_descriptor(fields, "subject", "", "a statement of this gate is of one file")
+    subjects = _files(fields, "subject")
     predicate = fields.inner("predicate")
     fields.done()
     result = predicate.text("result")
     if result not in set(Result):
         predicate.fail("result", f"must be one of {', '.join(Result)}")
-    policy_name, policy_digest = _only_descriptor(predicate, "configuration", "policy", "one of them is the policy")
+    policy = _policy(predicate)
     passed, warned, failed = (_texts(predicate, key) for key in ("passedTests", "warnedTests", "failedTests"))
     beside = predicate.inner(EXTENSION)
     found = Statement(
-        subject=name,
-        digest=digest,
-        policy_digest=policy_digest,
-        policy=policy_name,
+        files=_files(beside, "files"),
+        policy_digest=policy.digest,
+        policy=policy.name,
         result=Result(result),
         created=beside.text("created"),
         candidate=beside.text("candidate"),
@@ -126,12 +126,14 @@ def read_statement(payload: bytes, where: str) -> Statement:
         warned=warned,
         failed=failed,
     )
-    _refuse_contradiction(found, beside.whole("exitCode", minimum=0, maximum=255), predicate)
+    if sorted(found.files) != sorted(subjects):
+        fields.fail("subject", "is of other files than those of the model that was judged")
+    _refuse_contradiction(found, beside, predicate)
     return found
 
 
 def _result(report: Report, warned: list[str]) -> Result:
-    if not report.verdict.passed or report.verdict.exit_code != 0:
+    if blocks(report):
         return Result.FAILED
     return Result.WARNED if warned else Result.PASSED
 
@@ -148,16 +150,22 @@ def _beside(report: Report, policy: Policy, candidate: ModelRecord) -> dict[str,
         "created": report.created,
         "depth": str(candidate.depth),
         "exitCode": verdict.exit_code,
+        "files": _resources(files_of(candidate.facts)),
         "met": verdict.met,
         "policyName": policy.name,
         "reason": printable(verdict.reason, 1000),
         "required": verdict.required,
         "tool": f"fidelity-gate {__version__}",
+        "waived": verdict.waived,
     }
 
 
 def _descriptor(name: str, digest: str, role: str) -> dict[str, object]:
     return {"name": _file_name(name), "digest": {"sha256": digest}, "annotations": {"role": role}}
+
+
+def _resources(files: Sequence[SignedFile]) -> list[dict[str, object]]:
+    return [{"name": printable(file.name, _NAME_LIMIT), "digest": {"sha256": file.digest}} for file in files]
 
 
 def _file_name(path: str) -> str:
@@ -170,18 +178,35 @@ def _must_be(fields: Fields, key: str, value: str) -> None:
         fields.fail(key, f"must be {value}")
 
 
-def _only_descriptor(fields: Fields, key: str, role: str, why: str) -> tuple[str, str]:
-    """Return name and SHA-256 of the one resource in a list that has this role, any where none is named."""
-    inner = [
-        Fields(one, fields.where, f"{fields.at(key)}[{place}]", Refused) for place, one in enumerate(fields.items(key))
-    ]
-    chosen = [one for one in inner if not role or one.inner("annotations").text("role") == role]
+def _files(fields: Fields, key: str) -> tuple[SignedFile, ...]:
+    """Return the files of a list of resources, which says nothing else of them."""
+    resources = _listed(fields, key)
+    if not 1 <= len(resources) <= MOST_FILES:
+        fields.fail(key, f"must be 1 to {MOST_FILES} files")
+    found = tuple(_file(one) for one in resources)
+    for one in resources:
+        one.done()
+    return found
+
+
+def _policy(predicate: Fields) -> SignedFile:
+    """Return the policy, which is the one resource of this role in the configuration."""
+    chosen = [one for one in _listed(predicate, "configuration") if one.inner("annotations").text("role") == "policy"]
     if len(chosen) != 1:
-        fields.fail(key, f"has {len(chosen)} that could be meant: {why}")
-    name, digest = chosen[0].text("name"), chosen[0].inner("digest").text("sha256")
+        predicate.fail("configuration", f"has {len(chosen)} that could be meant: one of them is the policy")
+    return _file(chosen[0])
+
+
+def _listed(fields: Fields, key: str) -> list[Fields]:
+    items = enumerate(fields.items(key))
+    return [Fields(one, fields.where, f"{fields.at(key)}[{place}]", Refused) for place, one in items]
+
+
+def _file(resource: Fields) -> SignedFile:
+    digest = resource.inner("digest").text("sha256")
     if len(digest) != 64 or set(digest) - set("0123456789abcdef"):
-        chosen[0].fail("digest.sha256", "must be 64 hexadecimal digits")
-    return name, digest
+        resource.fail("digest.sha256", "must be 64 hexadecimal digits")
+    return SignedFile(resource.text("name"), digest)
 
 
 def _texts(fields: Fields, key: str) -> tuple[str, ...]:
@@ -191,12 +216,15 @@ def _texts(fields: Fields, key: str) -> tuple[str, ...]:
     return tuple(str(item) for item in items)
 
 
-def _refuse_contradiction(found: Statement, exit_code: int, predicate: Fields) -> None:
+def _refuse_contradiction(found: Statement, beside: Fields, predicate: Fields) -> None:
     """Refuse a statement whose parts do not agree: signed or not, it was not made by a gate that works."""
+    code = beside.whole("exitCode", minimum=0, maximum=255)
+    met, waived, required = (beside.whole(key, minimum=0, maximum=1 << 31) for key in ("met", "waived", "required"))
     if found.result is Result.FAILED:
-        agrees = exit_code != 0
+        agrees = code != 0
     else:
-        agrees = exit_code == 0 and not found.failed and bool(found.passed or found.warned)
+        agrees = code == 0 and not found.failed and bool(found.passed or found.warned)
+        agrees = agrees and met > 0 and met + waived == required
         agrees = agrees and (found.result is Result.WARNED) == bool(found.warned)
     if not agrees:
         predicate.fail("result", f"is {found.result}, and the tests and the exit code beside it say otherwise")

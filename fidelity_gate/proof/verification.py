@@ -1,9 +1,9 @@
-"""Whether a signed statement lets one file be deployed: file, policy, result and age have to be right."""
+"""Whether a signed statement lets a model be deployed: its files, policy, result and age have to be right."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from fidelity_gate.errors import ExitCode, Refused
@@ -24,14 +24,14 @@ class Demand:
     """What a deploy step asks for.
 
     Attributes:
-        digest: SHA-256 of the very file to deploy.
+        digests: SHA-256 of the very files to deploy.
         policy_digest: of the policy that it must have been judged by, with all that this extends.
         max_age: since the gate judged; None: any.
         allow_warned: let a file with warnings or waivers through.
         now: the time, UTC.
     """
 
-    digest: str
+    digests: frozenset[str]
     policy_digest: str
     max_age: timedelta | None
     allow_warned: bool
@@ -39,24 +39,34 @@ class Demand:
 
 
 def read_proof(data: bytes, key: Key, digest: str, where: str) -> Statement:
-    """Return the one statement about a file in an attestation: an envelope, or one a line.
+    """Return the one statement about a model in an attestation: an envelope, or one a line.
+
+    Args:
+        data: the attestation.
+        key: the public key of whoever signed.
+        digest: SHA-256 of the model's own file.
+        where: the attestation's file, for errors.
 
     Every line must be signed by the key: a file that holds anything else was tampered with.
 
     Raises:
-        Refused: not signed by the key, no statement of ours, or none or several about this file.
+        Refused: not signed by the key, no statement of ours, or none or several about a model of this file.
     """
     lines = [line for line in data.splitlines() if line.strip()]
     if not 1 <= len(lines) <= MOST_STATEMENTS:
         raise Refused(f"must hold 1 to {MOST_STATEMENTS} envelopes, one a line", where=where)
     whole = _envelopes(data, lines)
     found = [read_statement(opened(envelope, key, where), where) for envelope in whole]
-    about = [statement for statement in found if statement.digest == digest]
+    about = [statement for statement in found if statement.files[0].digest == digest]
     if len(about) == 1:
         return about[0]
     if about:
         raise Refused(f"holds {len(about)} statements about this file", where=where, hint="keep the one that counts")
-    names = ", ".join(f"{statement.subject} ({statement.digest[:12]}...)" for statement in found[:3])
+    owners = [one.files[0].name for one in found if digest in {file.digest for file in one.files}]
+    if owners:
+        what = f"is about a model that this file (SHA-256 {digest[:12]}...) is a part of"
+        raise Refused(what, where=where, hint=f"name the model's own file first: {owners[0]}")
+    names = ", ".join(f"{one.files[0].name} ({one.files[0].digest[:12]}...)" for one in found[:3])
     what = f"says nothing about this file (SHA-256 {digest[:12]}...), but about {names}"
     raise Refused(what, where=where, hint="the file is another than the one that was judged")
 
@@ -67,8 +77,8 @@ def verdict_on(statement: Statement, demand: Demand, where: str) -> tuple[ExitCo
     Raises:
         Refused: another policy, too old, or not of this time.
     """
-    if statement.digest != demand.digest:
-        raise Refused("is about another file", where=where, field="subject")
+    if {file.digest for file in statement.files} != demand.digests:
+        raise Refused("is about other files", where=where, field="subject")
     if statement.policy_digest != demand.policy_digest:
         what = f"was judged by another policy, {statement.policy_digest[:8]}..., not {demand.policy_digest[:8]}..."
         hint = "run the gate again"
@@ -85,11 +95,11 @@ def _refuse_wrong_time(statement: Statement, demand: Demand, where: str) -> None
     field = "fidelityGate.created"
     try:
         created = datetime.fromisoformat(statement.created)
-    except ValueError as error:
+        if created.tzinfo is None:
+            raise Refused("is a time without a zone", where=where, field=field)
+        age = demand.now - created
+    except (ValueError, OverflowError) as error:
         raise Refused("is not a time", where=where, field=field) from error
-    if created.tzinfo is None:
-        raise Refused("is a time without a zone", where=where, field=field)
-    age = demand.now - created.astimezone(UTC)
     if age < -SKEW:
         raise Refused(f"lies in the future ({statement.created})", where=where, field=field, hint="correct the clock")
     if demand.max_age is not None and age > demand.max_age:

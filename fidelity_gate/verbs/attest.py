@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from fidelity_gate.errors import ModelRefused, Refused, UsageError
-from fidelity_gate.files import delete_stale, read_file, write_atomically
+from fidelity_gate.files import delete_stale, write_atomically
+from fidelity_gate.text import printable
 
 if TYPE_CHECKING:
     from fidelity_gate.records import MeasurementSet, ModelRecord
@@ -21,17 +23,26 @@ Examples:
   fidelity-gate attest verdict.json --candidate int8 --artifact dist/int8.onnx --key gate.key -o int8.intoto.json
   fidelity-gate attest verdict.json --candidate int8 --predicate predicate.json        # for actions/attest
 
+A model may be several files: a step graph with the graph that embeds its tokens, a checkpoint with its configuration.
+All that the gate read is signed, and has to lie beside the model's own file as it did then; --artifact names the own
+file, and after it any other, where they lie elsewhere now.
+
 VERDICT is what `run --report json:verdict.json` wrote. Keys are Ed25519, or ECDSA on P-256 or P-384, in PEM files; the
 password of an encrypted one is read from FIDELITY_GATE_KEY_PASSWORD. A verdict that blocks gives a statement that says
 FAILED, which `fidelity-gate verify` refuses. The exit code is 0 when the statement was written, whatever it says.
 """
-LARGEST = 4 << 30
 
 
 @click.command(epilog=EPILOG)
 @click.argument("verdict")
 @click.option("--candidate", metavar="NAME", help="Which candidate; not needed where there is one.")
-@click.option("--artifact", metavar="FILE", help="Its file, where it lies elsewhere now; it must be the one judged.")
+@click.option(
+    "--artifact",
+    "artifacts",
+    metavar="FILE",
+    multiple=True,
+    help="Its file, where it lies elsewhere now; it must be the one judged. Repeatable for a model of several.",
+)
 @click.option("--key", metavar="PEM", help="The private key to sign with.")
 @click.option("-o", "--output", metavar="FILE", help="Where the signed statement goes.")
 @click.option("--predicate", metavar="FILE", help="Where the predicate alone goes, unsigned.")
@@ -39,32 +50,35 @@ def attest(  # noqa: PLR0913  (one argument an option: click's way)
     *,
     verdict: str,
     candidate: str | None,
-    artifact: str | None,
+    artifacts: tuple[str, ...],
     key: str | None,
     output: str | None,
     predicate: str | None,
 ) -> None:
     """Sign what the file VERDICT (written by `--report json`) says of a candidate."""
     from fidelity_gate.proof.envelope import sealed
+    from fidelity_gate.proof.files import digests_there, files_of, named
     from fidelity_gate.proof.keys import PASSWORD, private_key
     from fidelity_gate.proof.statement import predicate_of, statement_of
     from fidelity_gate.reports import json as saved
     from fidelity_gate.verbs.report import refuse_untrue
 
-    _refuse_orders(key, output, predicate, read=(verdict, artifact or "", key or ""))
+    _refuse_orders(key, output, predicate, read=(verdict, *artifacts, key or ""))
     for written in (output, predicate):
         if written:
             delete_stale(written)
     found = saved.read(verdict)
     refuse_untrue(found, verdict)
     if found.measured is None:
-        raise Refused("the run was stopped before anything was measured", where=verdict, hint="run the gate again")
+        what = f"the run came to no verdict of its own: {found.error or 'nothing was measured'}"
+        raise Refused(what, where=verdict, hint="run the gate again")
     record = _candidate(found.measured, candidate, verdict)
-    _refuse_other_file(record, artifact)
+    digests_there(files_of(record.facts), named(artifacts or (record.facts.path,), ModelRefused), ModelRefused)
     made = predicate_of(found, record)
     if output and key:
-        signed = sealed(statement_of(made, record), private_key(key, os.environ.get(PASSWORD, "")))
-        write_atomically(output, signed + "\n")
+        signing = private_key(key, os.environ.get(PASSWORD, ""))
+        _warn_of_readers(key)
+        write_atomically(output, sealed(statement_of(made, record), signing) + "\n")
     if predicate:
         write_atomically(predicate, json.dumps(made, sort_keys=True, indent=2, allow_nan=False) + "\n")
     click.echo(f"{made['result']}: {record.name} ({record.facts.digest[:12]}...) {output or predicate}", err=True)
@@ -82,6 +96,14 @@ def _refuse_orders(key: str | None, output: str | None, predicate: str | None, r
             refuse_overwriting(written, (*read, others or ""), option=option)
 
 
+def _warn_of_readers(key: str) -> None:
+    """Say so where others than its owner can read a private key; where secrets are mounted, that cannot be mended."""
+    mode = Path(key).stat().st_mode if os.name == "posix" and Path(key).is_file() else 0
+    if mode & 0o077:
+        told = f"{key}: warning: others than its owner can use this key (mode {mode & 0o777:o}; chmod 600)"
+        click.echo(printable(told), err=True)
+
+
 def _candidate(measured: MeasurementSet, name: str | None, where: str) -> ModelRecord:
     names = [record.name for record in measured.candidates]
     if name is None and len(names) != 1:
@@ -90,14 +112,3 @@ def _candidate(measured: MeasurementSet, name: str | None, where: str) -> ModelR
         if name in (None, record.name):
             return record
     raise UsageError(f"'{name}' is no candidate of {where}", field="--candidate", hint=f"one of {', '.join(names)}")
-
-
-def _refuse_other_file(record: ModelRecord, artifact: str | None) -> None:
-    """Raise ModelRefused unless the file is the very one that was judged, now, as it lies there."""
-    path = artifact or record.facts.path
-    found = read_file(path, limit_bytes=LARGEST, kind=ModelRefused)
-    if found.digest == record.facts.digest:
-        return
-    what = f"is not the file that was judged (SHA-256 {found.digest[:12]}..., judged {record.facts.digest[:12]}...)"
-    hint = "--artifact FILE; a model of several files, or of code, cannot be attested: compress or export it to one"
-    raise ModelRefused(what, where=path, hint=hint)
