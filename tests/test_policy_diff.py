@@ -263,3 +263,8 @@ def test_no_name_acts_on_whoever_reads_the_output(tmp_path: Path) -> None:
     paths = files(tmp_path, WHOLE, after)
     for extra in ([], ["--json"]):
         assert "::" not in run(*paths, *extra)[1]
+
+
+def test_what_is_neither_looser_nor_tighter_is_told_with_what_that_means(tmp_path: Path) -> None:
+    output = run(*files(tmp_path, WHOLE, WHOLE.replace("aggregate: mean", "aggregate: median")))[1]
+    assert output.endswith("1 difference: 1 incomparable\nincomparable: neither asks for all that the other asks for\n")

@@ -10,8 +10,9 @@ from click.testing import CliRunner
 from made import measured, measurement
 
 from fidelity_gate import cli, measurements_file
-from fidelity_gate.policy.expecting import read_expectations
-from fidelity_gate.policy.loading import load_policy_text
+from fidelity_gate.policy.expecting import ExpectationsBlock, read_expectations
+from fidelity_gate.policy.loading import examine
+from fidelity_gate.records import ModelRecord, Severity
 from fidelity_gate.verbs.policy import policy
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -56,23 +57,30 @@ def test_our_own_policies_make_of_figures_what_we_expect() -> None:
     assert len(output.splitlines()) > 25
 
 
-@pytest.mark.parametrize("name", ["base-recursive", "starter", "demo", "organisation"])
-def test_each_policy_that_ships_to_be_used_has_expectations(name: str) -> None:
-    assert (TESTS / f"{name}.expect.yaml").is_file()
+SHIPPED = sorted(
+    path for path in (ROOT / "policies").rglob("*.yaml") if path.parent != TESTS and path.name != "base.yaml"
+)
 
 
-def test_every_check_of_the_base_policy_is_expected_to_fail_somewhere() -> None:
-    file = TESTS / "base-recursive.expect.yaml"
-    expectations = read_expectations(file.read_bytes(), str(file))
-    missed = {
+def expected_of(path: Path) -> list[ExpectationsBlock]:
+    """Return every file of expectations about a policy."""
+    found = [read_expectations(file.read_bytes(), str(file)) for file in sorted(TESTS.glob("*.expect.yaml"))]
+    return [one.block for one in found if Path(one.policy).resolve() == path]
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_every_check_of_every_policy_that_ships_is_expected_to_pass_and_to_fail(path: Path) -> None:
+    cases = [case for block in expected_of(path) for case in block.cases.values()]
+    assert {0, 1} <= {case.expect.exit for case in cases}
+    failing = {
         name.partition("@")[0]
-        for case in expectations.block.cases.values()
-        for name, outcome in case.expect.checks.items()
-        if outcome in ("fail", "warn")
+        for case in cases
+        for name, outcomes in case.expect.checks.items()
+        if "fail" in (outcomes.values() if isinstance(outcomes, dict) else [outcomes])
     }
-    text = (ROOT / "policies" / "base-recursive.yaml").read_text(encoding="utf-8")
-    candidate = text.replace("\nchecks:", "\ncandidates: {a: a}\nreference: r\ninputs: zoo:x\nchecks:", 1)
-    assert missed == {check.id for check in load_policy_text(candidate, "p.yaml").checks}
+    policy = examine(path.read_bytes(), str(path)).policy
+    assert policy is not None
+    assert failing == {check.id for check in policy.checks if check.severity is Severity.ERROR}
 
 
 @pytest.mark.parametrize(
@@ -169,12 +177,6 @@ def test_a_saved_measurement_is_judged_as_it_is(tmp_path: Path) -> None:
     text = POLICY.replace(", int4: b", "").split("  tail:")[0].replace("targets: [soc-8mb]\n", "")
     (tmp_path / "q.yaml").write_text(text)
     (tmp_path / "saved").mkdir()
-    options = (
-        load_policy_text(f"{text}reference: r\ninputs: zoo:x\n".replace("checks:", "checks:"), "q.yaml")
-        if False
-        else None
-    )
-    assert options is None
     one = measurement((0.95,) * 100, options=(("at", "last"), ("stream", "first"), ("tokens", "mean")))
     (tmp_path / "saved" / "m.json").write_bytes(measurements_file.dump(measured(one, probes=100)))
     path = tmp_path / "q.expect.yaml"
@@ -191,6 +193,90 @@ def test_measurements_of_another_run_are_refused_by_the_judge_and_can_be_expecte
     path = tmp_path / "p.expect.yaml"
     path.write_text(f"{HEAD}cases:\n  x: {{measurements: m.json, expect: {{exit: 2}}}}\n")
     assert run(path)[0] == 0
+
+
+# ---------------------------------------------------------------- waivers, and parts of the probes
+
+WAIVED = """waiver_rules: {max_days: 30}
+waivers:
+  w:
+    check: answers
+    candidate: int4
+    digest: bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
+    floor: {min: 90 %}
+    reason: the app asks again
+    ticket: ML-1
+    owner: ada
+    created: 2026-11-01
+    expires: 2026-11-20
+checks:"""
+
+
+@pytest.mark.parametrize(
+    ("case", "expect"),
+    [
+        ("", "exit: 0, others: pass"),
+        ("figures_of: {int4: {answer_agreement: 92 %}}", "exit: 0, checks: {answers: {int4: waived}}, others: pass"),
+        ("figures_of: {int4: {answer_agreement: 90 %}}", "exit: 0, checks: {answers: {int4: waived}}, others: pass"),
+        ("figures_of: {int4: {answer_agreement: 89 %}}", "exit: 1, checks: {answers: {int4: fail}}, others: pass"),
+        ("figures_of: {int8: {answer_agreement: 92 %}}", "exit: 1, checks: {answers: {int8: fail}}, others: pass"),
+        ("figures_of: {int4: {answers: not-measured}}", "exit: 3, checks: {answers: {int4: not-measured}}"),
+        ("day: 2026-11-20", "exit: 0, others: pass"),
+        ("day: 2026-11-21", "exit: 2"),
+        ("day: 2026-10-31", "exit: 2"),
+        (f"digests: {{int4: {'b' * 64}}}", "exit: 0"),
+        (f"digests: {{int4: {'c' * 64}}}", "exit: 2"),
+    ],
+)
+def test_waivers_count_in_cases_as_they_do_in_runs(tmp_path: Path, case: str, expect: str) -> None:
+    (tmp_path / "p.yaml").write_text(POLICY.replace("checks:", WAIVED, 1))
+    text = f"{HEAD}{FIGURES}day: 2026-11-10\ncases:\n  x:\n    {case or 'probes: 100'}\n    expect: {{{expect}}}\n"
+    (tmp_path / "p.expect.yaml").write_text(text)
+    assert run(tmp_path)[1].startswith("ok ")
+
+
+def test_a_case_without_a_day_is_refused_where_the_policy_has_waivers(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text(POLICY.replace("checks:", WAIVED, 1))
+    (tmp_path / "p.expect.yaml").write_text(f"{HEAD}{FIGURES}cases:\n  x: {{expect: {{exit: 0}}}}\n")
+    code, output = run(tmp_path)
+    assert code == 2
+    assert "cases.x: says no day, and the policy has waivers (day: 2026-11-01" in output
+
+
+def test_a_saved_measurement_is_judged_on_the_day_of_its_case(tmp_path: Path) -> None:
+    waived = WAIVED.replace("answers", "mean").replace("int4", "int8").replace("min: 90 %", "min: 0.8")
+    text = POLICY.replace(", int4: b", "").split("  tail:")[0].replace("targets: [soc-8mb]\n", "")
+    second = "  share: {metric: compressed_share, require: {min: 90 %}}\n"
+    (tmp_path / "p.yaml").write_text(text.replace("checks:", waived, 1) + second)
+    options = (("at", "last"), ("stream", "first"), ("tokens", "mean"))
+    fidelity = measurement((0.85,) * 100, options=options)
+    share = replace(
+        measurement((1.0,), metric="compressed_share", options=()), unit="fraction", per_probe=False, floored=False
+    )
+    found = measured(fidelity, share, probes=100)
+    found = replace(found, candidates=(named(found.candidates[0], "b" * 64),))
+    (tmp_path / "m.json").write_bytes(measurements_file.dump(found))
+    case = "  x: {measurements: m.json, day: 2026-11-10, expect: {exit: 0, checks: {mean: waived}, others: pass}}\n"
+    (tmp_path / "p.expect.yaml").write_text(f"{HEAD}cases:\n{case}")
+    assert run(tmp_path)[1].startswith("ok ")
+    (tmp_path / "p.expect.yaml").write_text(f"{HEAD}cases:\n{case.replace('11-10', '11-21')}")
+    assert "exit: expected 0, got 2" in run(tmp_path)[1]
+
+
+def named(record: ModelRecord, digest: str) -> ModelRecord:
+    return replace(record, facts=replace(record.facts, digest=digest))
+
+
+def test_a_check_of_a_part_of_the_probes_gets_figures_for_that_part(tmp_path: Path) -> None:
+    text = POLICY.split("  mean:")[0].replace("targets: [soc-8mb]\n", "devices: {d: {use: qai_hub, device: D}}\n")
+    check = "metric: device_answer_agreement, options: {device: d, probes: 8, level: puzzle}, aggregate: mean"
+    (tmp_path / "p.yaml").write_text(f"{text}  part: {{{check}, require: {{min: 80 %}}}}\n")
+    path = tmp_path / "p.expect.yaml"
+    case = "cases:\n  x: {figures: {part: 87.5 %}, expect: {exit: 0, others: pass}}\n"
+    path.write_text(f"{HEAD}probes: 200\n{case}")
+    assert run(path)[1].startswith("ok ")
+    path.write_text(f"{HEAD}probes: 200\n{case.replace('87.5', '87')}")
+    assert "of 8 probes that share is not a whole number of them" in run(path)[1]
 
 
 # ---------------------------------------------------------------- which files, which cases

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from fidelity_gate import __version__
+from fidelity_gate.bounds import SUBSET
 from fidelity_gate.errors import PolicyError
 from fidelity_gate.matching import key_of
 from fidelity_gate.policy.expecting import NOT_MEASURED, scalar_or_parts
@@ -78,11 +79,8 @@ def measurements_of(expectations: Expectations, case: str, side: Side, policy: P
     return MeasurementSet(
         tool_version=__version__,
         provenance=Provenance(policy.name, policy.digest, _SAID, _SAID, probes, policy.run, (), ()),
-        reference=_record("reference", policy.recursion),
-        candidates=tuple(
-            replace(_record(spec.name, spec.recursion or policy.recursion), uncompressed=spec.uncompressed)
-            for spec in policy.candidates
-        ),
+        reference=_record("reference", policy.recursion, _SAID),
+        candidates=tuple(_candidate(spec, policy, block.digests) for spec in policy.candidates),
         measurements=tuple(found.values()),
         noise_floor=NoiseFloor(floor.perturbation, floor.limit, kept, bf16_values=kept if floor.bf16 else ()),
     )
@@ -100,10 +98,11 @@ class _Source:
     def refuse_unknown(self, candidates: list[str]) -> None:
         """Refuse figures of candidates, checks and metrics that the policy does not have."""
         block = self.expectations.block.cases[self.case]
-        for name in block.figures_of:
-            if name not in candidates:
-                hint = near_or_known(name, candidates)
-                raise self._error(("cases", self.case, "figures_of", name), f"'{name}' is not a candidate", hint)
+        for key, names in (("figures_of", block.figures_of), ("digests", block.digests)):
+            for name in names:
+                if name not in candidates:
+                    hint = near_or_known(name, candidates)
+                    raise self._error(("cases", self.case, key, name), f"'{name}' is not a candidate", hint)
         known = list(dict.fromkeys(name for one in self.checks for name in (one.check.id, one.check.metric)))
         for path, figures in self._all(candidates):
             for name in figures:
@@ -155,7 +154,13 @@ class _Source:
             return made
         values = self._values(one, path, figure)
         floor = (_perfect(plug),) * len(values) if plug.floored else ()
-        return replace(made, status=MeasureStatus.MEASURED, values=values, floor_values=floor, reason="")
+        rows = tuple(range(len(values))) if plug.per_probe and len(values) < self.probes else ()
+        return replace(made, status=MeasureStatus.MEASURED, values=values, rows=rows, floor_values=floor, reason="")
+
+    def _count(self, one: Resolved) -> int:
+        """Return how many probes a check looks at: all, or as many as it asks for."""
+        asked = dict(one.check.options).get(SUBSET)
+        return min(asked, self.probes) if type(asked) is int else self.probes
 
     def _values(self, one: Resolved, path: Path, figure: Any) -> tuple[float, ...]:  # noqa: ANN401
         """Return one value a probe, or the one value."""
@@ -167,21 +172,22 @@ class _Source:
         number, count = parts[0]
         if count is None:
             return self._spread(one, path, number)
-        total = sum(count or 0 for _, count in parts)
-        if total != self.probes:
-            hint = f"make them {self.probes}, or set probes: {total}"
-            raise self._error(path, f"its parts have {total} probes, and the case has {self.probes}", hint)
+        total, wanted = sum(count or 0 for _, count in parts), self._count(one)
+        if total != wanted:
+            hint = f"make them {wanted}, or set probes: {total}"
+            raise self._error(path, f"its parts have {total} probes, and the case has {wanted}", hint)
         return tuple(number for number, count in parts for _ in range(count or 0))
 
     def _spread(self, one: Resolved, path: Path, number: float) -> tuple[float, ...]:
         """Return a figure for every probe; of what is right or wrong it is the share of probes that are 1."""
+        count = self._count(one)
         if not right_or_wrong(one) or number in (0, 1):
-            return (number,) * self.probes
-        ones = round(abs(number) * self.probes)
-        if abs(ones - abs(number) * self.probes) > 1e-6:
-            what = f"of {self.probes} probes that share is not a whole number of them"
-            raise self._error(path, what, f"a probe is right or wrong for {one.check.metric}: {ones / self.probes:g}")
-        return (1.0 if number > 0 else -1.0,) * ones + (0.0,) * (self.probes - ones)
+            return (number,) * count
+        ones = round(abs(number) * count)
+        if abs(ones - abs(number) * count) > 1e-6:
+            what = f"of {count} probes that share is not a whole number of them"
+            raise self._error(path, what, f"a probe is right or wrong for {one.check.metric}: {ones / count:g}")
+        return (1.0 if number > 0 else -1.0,) * ones + (0.0,) * (count - ones)
 
     def _number(self, one: Resolved, path: Path, value: Any) -> float:  # noqa: ANN401
         try:
@@ -203,10 +209,17 @@ def _perfect(plug: Any) -> float:  # noqa: ANN401  (a metric)
     return 0.0 if plug.direction is Direction.LOWER else 1.0
 
 
-def _record(name: str, depth: Depth) -> ModelRecord:
+def _candidate(spec: ModelSpec, policy: Policy, digests: Mapping[str, str]) -> ModelRecord:
+    """Return a candidate as the file that the case says, or as the one that the policy waives something of."""
+    waived = (waiver.digest for waiver in policy.waivers if waiver.candidate == spec.name)
+    digest = digests.get(spec.name) or next(waived, _SAID)
+    return replace(_record(spec.name, spec.recursion or policy.recursion, digest), uncompressed=spec.uncompressed)
+
+
+def _record(name: str, depth: Depth, digest: str) -> ModelRecord:
     facts = ModelFacts(
         path=name,
-        digest=_SAID,
+        digest=digest,
         size_bytes=0,
         file_format=_SAID,
         family="",

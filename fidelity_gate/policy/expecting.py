@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from fidelity_gate.errors import GateError, PolicyError
 from fidelity_gate.policy.problems import Problems, near_or_known
-from fidelity_gate.policy.schema_values import Block, Id, PathText, Scalar, kind_of
+from fidelity_gate.policy.schema_values import Block, Day, Digest, Id, PathText, Scalar, kind_of
 from fidelity_gate.policy.yaml_reader import read_tree
 from fidelity_gate.records import Outcome
 
@@ -74,6 +74,10 @@ class CaseBlock(Block):
     figures_of: dict[Id, dict[str, Figure]] = Field(default_factory=dict, description="For one candidate.")
     probes: int | None = Field(default=None, ge=1, le=100_000, description="How many; else the file's.")
     noise_floor: float | None = Field(default=None, ge=-1, le=1, description="The reference's fidelity to itself.")
+    day: Day | None = Field(default=None, description="On which it is judged; else the file's.")
+    digests: dict[Id, Digest] = Field(
+        default_factory=dict, description="SHA-256 of a candidate's file; else the file that waivers of it are for."
+    )
     measurements: PathText | None = Field(default=None, description="A saved measurement, instead of figures.")
     expect: ExpectBlock = Field(description="What the policy makes of it.")
 
@@ -85,6 +89,7 @@ class ExpectationsBlock(Block):
     policy: PathText = Field(description="The policy, against this file's folder.")
     candidates: list[Id] | None = Field(default=None, min_length=1, description="Where the policy names none.")
     probes: int | None = Field(default=None, ge=1, le=100_000, description="How many; else the policy's minimum.")
+    day: Day | None = Field(default=None, description="On which cases are judged, in UTC; where waivers are.")
     figures: dict[str, Figure] = Field(default_factory=dict, description="Of every case that says nothing else.")
     cases: dict[Id, CaseBlock] = Field(min_length=1, description="By name.")
 
@@ -111,6 +116,19 @@ class Expectations:
     def place(self, case: str) -> Place:
         """Return where a case is written."""
         return self.places.place(("cases", case), key=True)
+
+
+def day_of(expectations: Expectations, case: str, policy: Policy) -> str:
+    """Return the day on which a case is judged; "" where nothing depends on it.
+
+    Raises:
+        PolicyError: the policy has waivers, and neither the case nor its file names a day.
+    """
+    day = expectations.block.cases[case].day or expectations.block.day
+    if day is None and policy.waivers:
+        hint = f"day: {policy.waivers[0].created} in the case or at the top of the file"
+        raise _error(expectations.places, ("cases", case), "says no day, and the policy has waivers", hint)
+    return day or ""
 
 
 def read_expectations(data: bytes, name: str) -> Expectations:

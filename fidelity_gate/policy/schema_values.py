@@ -17,6 +17,7 @@ ZOO = "zoo:"
 
 # No dots: names are joined with dots in JUnit, and two of them must never make the same class name.
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
+DIGEST_PATTERN = r"^[0-9a-f]{64}$"
 DAY_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 OPERATOR_PATTERN = r"[A-Za-z][A-Za-z0-9_.-]{0,127}"
 ID_WORDS = "letters, digits, - and _, at most 64, starting with a letter or digit"
@@ -102,6 +103,7 @@ PathText = Annotated[str, AfterValidator(_path)]
 
 Day = Annotated[str, StringConstraints(pattern=DAY_PATTERN), AfterValidator(_day)]
 Said = Annotated[str, StringConstraints(min_length=1, max_length=400), AfterValidator(_said)]
+Digest = Annotated[str, StringConstraints(pattern=DIGEST_PATTERN)]
 Operator = Annotated[str, AfterValidator(_operator)]
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pydantic import Field
 
-from pydantic import Field, StringConstraints
-
-from fidelity_gate.policy.schema_values import Block, Day, Quantity, Said
+from fidelity_gate.policy.schema_values import Block, Day, Digest, Quantity, Said
 
 
 class WaiverRulesBlock(Block):
@@ -29,9 +27,7 @@ class WaiverBlock(Block):
     check: str = Field(description="The check that is missed.")
     candidate: str = Field(description="The candidate that misses it.")
     target: str | None = Field(default=None, description="The target; needed where the check has several.")
-    digest: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] = Field(
-        description="SHA-256 of the candidate, as reports show it: another file is not waived."
-    )
+    digest: Digest = Field(description="SHA-256 of the candidate, as reports show it: another file is not waived.")
     floor: FloorBlock = Field(description="How far the check may be missed, in the metric's unit.")
     reason: Said = Field(description="Why it may ship all the same.")
     ticket: Said = Field(description="Where mending it is followed.")

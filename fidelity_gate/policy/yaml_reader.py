@@ -92,18 +92,20 @@ class Node:
         return None
 
 
-def read_tree(data: bytes, name: str) -> Node:
-    """Return the tree of a policy file; its top level is a mapping.
+def read_tree(data: bytes, name: str, *, limit_bytes: int = LIMIT_BYTES, limit_nodes: int = LIMIT_NODES) -> Node:
+    """Return the tree of a policy file, or of another that is written like one; its top level is a mapping.
 
     Args:
         data: the whole file.
         name: of the file, for errors.
+        limit_bytes: the most that it may hold.
+        limit_nodes: the most keys and values.
 
     Raises:
         PolicyError: `FILE:LINE:COL`, the key, what is wrong and how to mend it.
     """
-    text = _decoded(data, name)
-    walk = _Walk(name)
+    text = _decoded(data, name, limit_bytes)
+    walk = _Walk(name, limit_nodes)
     try:
         return walk.document(YAML(typ="safe", pure=True).parse(text))
     except MarkedYAMLError as error:
@@ -119,10 +121,10 @@ def _not_yaml(error: MarkedYAMLError, name: str) -> PolicyError:
     return PolicyError(f"is not valid YAML: {error.problem or error.context}", where=str(where))
 
 
-def _decoded(data: bytes, name: str) -> str:
+def _decoded(data: bytes, name: str, limit: int) -> str:
     """Return the text, refused unless it is small, plain UTF-8 that shows all it holds."""
-    if len(data) > LIMIT_BYTES:
-        raise PolicyError(f"is too large: {len(data):,} bytes", where=name, hint=f"at most {LIMIT_BYTES:,}")
+    if len(data) > limit:
+        raise PolicyError(f"is too large: {len(data):,} bytes", where=name, hint=f"at most {limit:,}")
     if data.startswith(_BYTE_ORDER_MARKS) or b"\0" in data:
         what = "is not plain UTF-8: it holds a byte order mark or NUL bytes"
         raise PolicyError(what, where=name, hint="save it as UTF-8 without BOM; UTF-16 is not read")
@@ -157,6 +159,7 @@ class _Walk:
     """One walk over the events of one file."""
 
     file: str
+    limit: int  # of nodes
     path: list[str] = field(default_factory=list)
     nodes: int = 0
 
@@ -203,8 +206,8 @@ class _Walk:
             raise self._refused(event, "tags (!) are not allowed", hint="write the plain value")
         if depth > LIMIT_DEPTH:
             raise self._refused(event, f"is nested deeper than {LIMIT_DEPTH} levels")
-        if self.nodes > LIMIT_NODES:
-            raise self._refused(event, f"holds more than {LIMIT_NODES:,} values")
+        if self.nodes > self.limit:
+            raise self._refused(event, f"holds more than {self.limit:,} values")
 
     def _entries(self, events: Iterator[Any], depth: int) -> dict[str, Node]:
         entries: dict[str, Node] = {}

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 LOOSER, ANY = "looser", "any"
 SCHEMA = "fidelity-gate/policy-diff-v1"
+INCOMPARABLE = "incomparable: neither asks for all that the other asks for\n"
 
 EPILOG = """\b
 Examples:
@@ -70,7 +71,8 @@ def _as_table(old: Side, new: Side, subjects: Subjects) -> str:
     for change, _ in subjects.values():
         counts[change] = counts.get(change, 0) + 1
     said = ", ".join(f"{count} {change}" for change, count in sorted(counts.items()))
-    return f"{columns(rows)}\n\n{counted(len(subjects), 'difference')}: {said}\n"
+    legend = INCOMPARABLE if any(change == "incomparable" for change, _ in subjects.values()) else ""
+    return f"{columns(rows)}\n\n{counted(len(subjects), 'difference')}: {said}\n{legend}"
 
 
 def _row(change: str, one: Difference, old: Side, new: Side) -> tuple[str, ...]:

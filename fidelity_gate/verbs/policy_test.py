@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os.path
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
@@ -125,30 +125,33 @@ def _verdict(expectations: Expectations, case: str, side: Side) -> tuple[Policy,
     """Return the policy as it was judged, and the verdict, or what the judge refused."""
     from fidelity_gate.judge import judge
     from fidelity_gate.policy.expected_figures import completed, measurements_of
+    from fidelity_gate.policy.expecting import day_of
 
     block = expectations.block.cases[case]
     if block.measurements is not None:
         return _saved(expectations, case, block.measurements)
     policy = completed(side.policy, expectations)
     measured = measurements_of(expectations, case, side, policy)
+    day = day_of(expectations, case, policy)
     try:
-        # Figures are of no file, and a waiver is of one: nothing is waived.
-        return policy, judge(replace(policy, waivers=()), measured), None
+        return policy, judge(policy, measured, day=day), None
     except GateError as error:
         return policy, None, error
 
 
 def _saved(expectations: Expectations, case: str, path: str) -> tuple[Policy, Verdict | None, GateError | None]:
     from fidelity_gate import measurements_file
+    from fidelity_gate.policy.expecting import day_of
     from fidelity_gate.verbs.stages import judged, prepare_for
 
     block = expectations.block.cases[case]
-    if block.figures or block.figures_of or block.probes or block.noise_floor is not None:
+    if block.figures or block.figures_of or block.probes or block.noise_floor is not None or block.digests:
         where = str(expectations.places.place(("cases", case, "measurements"), key=True))
         raise PolicyError("a case has measurements or figures, not both", where=where, hint="remove one of them")
     measured = measurements_file.read(os.path.normpath(os.path.join(expectations.folder, path)))  # noqa: PTH118
     policy = prepare_for(expectations.policy, measured)
+    day = day_of(expectations, case, policy)
     try:
-        return policy, judged(policy, measured).verdict, None
+        return policy, judged(policy, measured, day).verdict, None
     except GateError as error:
         return policy, None, error

@@ -91,8 +91,13 @@ def measure(policy: Policy, *, allow_code: bool, keep_going: bool = True) -> Mea
         return gate.measure(policy, gate.MeasureOptions(allow_code=allow_code, keep_going=keep_going), bar)
 
 
-def judged(policy: Policy, measured: MeasurementSet) -> Report:
+def judged(policy: Policy, measured: MeasurementSet, day: str = "") -> Report:
     """Return the report of what was measured, held against what the policy names of the past.
+
+    Args:
+        policy: what is required.
+        measured: what was measured.
+        day: on which waivers have to hold (ISO 8601, UTC), for tests of a policy; today where left out.
 
     Raises:
         Refused: the measurements do not belong to this policy; there is no baseline; a file of the past was edited.
@@ -105,7 +110,7 @@ def judged(policy: Policy, measured: MeasurementSet) -> Report:
 
         past = past_of(policy, measured)
     created = now()
-    return Report(judge(policy, measured, past, created[:10]), policy, measured, created=created, past=past)
+    return Report(judge(policy, measured, past, day or created[:10]), policy, measured, created=created, past=past)
 
 
 def _named(text: str) -> tuple[str, str]:
