@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from fidelity_gate.energy import METRIC as ENERGY
 from fidelity_gate.records import Severity
-from fidelity_gate.reports.html.figures import margin_of, notable, observed_of, required_of
+from fidelity_gate.reports.html.figures import device_named, margin_of, notable, observed_of, required_of
 from fidelity_gate.reports.html.margins import bar_of
 from fidelity_gate.reports.html.outcomes import MARKS, blocks, rank, tallies
 from fidelity_gate.units import format_value
-from fidelity_gate.wording import device_of, finding_lines, findings_behind, simulated_devices
+from fidelity_gate.wording import finding_lines, findings_behind, simulated_devices
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,12 +55,17 @@ class Group:
 
     name: str
     anchor: str
-    blocked: bool
+    blocking: int  # how many of its checks keep it back
     summary: str
     tallies: tuple[Tally, ...]
     rows: tuple[Row, ...]
     left_out: int
     open: bool
+
+    @property
+    def blocked(self) -> bool:
+        """Return whether any check keeps this candidate back."""
+        return self.blocking > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +123,7 @@ def _group(
     return Group(
         name=results[0].candidate or NO_CANDIDATE,
         anchor=f"c{place}",
-        blocked=bool(blocked),
+        blocking=blocked,
         summary=f"{met:,} of {len(required):,} required checks met" + (f", {waived:,} waived" if waived else ""),
         tallies=tallies(results),
         rows=tuple(rows),
@@ -154,8 +159,8 @@ def _about(result: CheckResult, simulated: tuple[str, ...]) -> str:
     check = result.check
     head = f"{check.aggregate.value} of {check.metric}" if check.aggregate else check.metric
     head += ", an estimate" if check.metric == ENERGY else ""
-    device = device_of(result)
-    there = f"on {device}{' (simulated)' if device in simulated else ''}" if device else ""
+    device = device_named(check.options, simulated)
+    there = f"on {device}" if device else ""
     return ", ".join(part for part in (head, notable(check.options), there) if part)
 
 

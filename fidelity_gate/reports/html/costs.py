@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fidelity_gate.energy import METRIC as ENERGY
 from fidelity_gate.records import MeasureStatus
+from fidelity_gate.reports.html.device_steps import AllSteps, device_steps, job_text
 from fidelity_gate.reports.html.figures import count_of, told
+from fidelity_gate.reports.html.links import plain_link
 from fidelity_gate.reports.html.scales import even_scale
 from fidelity_gate.units import format_value
 
@@ -19,8 +21,6 @@ MOST_MODELS = 30
 MOST_RUNS = 40
 MOST_DOTS = 200
 WIDTH = 300.0
-LINK = "https://"
-LONGEST_LINK = 300
 PARTS = (
     ("run_seconds", "run of the graph"),
     ("step_seconds", "ACT step"),
@@ -73,6 +73,7 @@ class Costs:
     computed: tuple[Cost, ...] = ()
     runs: tuple[Run, ...] = ()
     left_out: int = 0
+    steps: AllSteps = field(default_factory=AllSteps)
 
 
 def costs(index: Index) -> Costs:
@@ -84,7 +85,7 @@ def costs(index: Index) -> Costs:
     computed = tuple(_cost(index, model) for model in models if model.compute is not None)[:MOST_MODELS]
     every = [(model, run) for model in models for run in model.device_runs]
     runs = tuple(_run(model, run, tuple(one for _, one in every)) for model, run in every[:MOST_RUNS])
-    return Costs(computed, runs, len(every) - len(runs))
+    return Costs(computed, runs, len(every) - len(runs), device_steps(measured))
 
 
 def _cost(index: Index, model: ModelRecord) -> Cost:
@@ -110,16 +111,13 @@ def _cost(index: Index, model: ModelRecord) -> Cost:
 
 def _run(model: ModelRecord, run: DeviceRun, every: tuple[DeviceRun, ...]) -> Run:
     job = run.job
-    url = job.url if job else ""
-    linked = url.startswith(LINK) and url.isascii() and url.isprintable() and len(url) <= LONGEST_LINK
-    told_of = (job.id, job.device, job.os, job.runtime, job.compute_unit, job.finished) if job else ()
     return Run(
         model=model.name,
         device=run.device or run.plug,
         simulated=bool(job and job.simulated),
         machine=", ".join(f"{name} {value}" for name, value in run.machine),
-        link=url if linked else "",
-        job=" · ".join(part for part in told_of if part),
+        link=plain_link(job.url) if job else "",
+        job=job_text(job) if job else "",
         timings=tuple(
             _timing(
                 text, getattr(run, name), [s for one in every if one.device == run.device for s in getattr(one, name)]

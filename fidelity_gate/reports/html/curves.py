@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fidelity_gate.records import Aggregate, Direction
-from fidelity_gate.reports.html.figures import notable, told
+from fidelity_gate.reports.html.figures import device_named, notable, told
+from fidelity_gate.reports.html.introductions import NOTES, TITLES
 from fidelity_gate.reports.html.scales import Shape, even_scale, nines, nines_scale
 from fidelity_gate.units import format_exact
+from fidelity_gate.wording import simulated_devices
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,25 +20,8 @@ if TYPE_CHECKING:
     from fidelity_gate.reports.html.figures import Index
     from fidelity_gate.reports.html.scales import Scale
 
-HEADLINE = "carry_fidelity"
-# How each metric's panels are introduced; a metric without a line here is shown under its own name.
-TITLES = {
-    HEADLINE: "Carry fidelity over the steps",
-    "carry_range": "Carry range over the steps",
-    "step_fidelity": "Fidelity of single steps",
-    "carry_norm_ratio": "Carry norm over the steps",
-    "answer_agreement": "Answers the same as the reference's, over the steps",
-}
-NOTES = {
-    HEADLINE: (
-        "Mean cosine between the candidate's carry and the reference's after every step, both running freely. Every "
-        "line of the scale is ten times closer to the reference."
-    ),
-    "carry_range": "The largest value of the candidate's carry as a multiple: what a fixed-point format has to hold.",
-    "step_fidelity": "What one step alone does, from the reference's own carry. Every line is ten times closer.",
-    "carry_norm_ratio": "The norm of the candidate's carry over the reference's: 1 is the same; no cosine sees it.",
-}
 ORDER = tuple(TITLES)
+HERE = "here"
 MOST_SETS = 8
 MOST_PANELS = 24
 MOST_STEPS = 48  # of a panel; of more, evenly chosen ones are shown
@@ -49,7 +34,7 @@ APART = 12.0  # between two labels
 class Line:
     """One line of a panel, and what is said at its end."""
 
-    kind: str  # "mean", "tail", "worst", "floor"
+    kind: str  # "mean", "tail", "worst", "here", "floor"
     points: Shape
     end: float  # y
     label: str
@@ -75,9 +60,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One candidate."""
+    """One candidate; of what a device computed, on one device."""
 
     candidate: str
+    device: str
     described: str
     lines: tuple[Line, ...]
     dots: tuple[tuple[float, float, str], ...]  # x, y, kind: where there is one step only
@@ -88,7 +74,7 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class CurveSet:
-    """All candidates' panels of one metric."""
+    """All candidates' panels of one metric; `here` where a device's lines stand beside one of this machine."""
 
     title: str
     note: str
@@ -96,6 +82,7 @@ class CurveSet:
     columns: tuple[str, ...]
     ticks: tuple[Rule, ...]
     steps: tuple[tuple[float, str], ...]
+    here: bool
     panels: tuple[Panel, ...]
     left_out: int
 
@@ -107,13 +94,14 @@ def curve_sets(index: Index, names: tuple[str, ...]) -> tuple[CurveSet, ...]:
         index: the report.
         names: the candidates in the order of the page.
     """
-    groups: dict[tuple[int, str, str], dict[str, Measurement]] = {}
+    groups: dict[tuple[int, str, str], dict[tuple[str, str], Measurement]] = {}
     for one in index.in_order(names):
         if one.curve:
             place = ORDER.index(one.metric) if one.metric in ORDER else len(ORDER)
             known = groups.setdefault((place, one.metric, _options(one)), {})
-            if one.candidate not in known or _at(one) == "last":
-                known[one.candidate] = one
+            panel = (one.candidate, device_named(one.options, ()))
+            if panel not in known or _at(one) == "last":
+                known[panel] = one
     chosen = sorted(groups)[:MOST_SETS]
     return tuple(_set(index, metric, options, groups[place, metric, options]) for place, metric, options in chosen)
 
@@ -124,9 +112,14 @@ def sparkline(points: Iterable[CurvePoint], scale: Scale) -> Shape:
     across = max(1, len(found) - 1)
     return Shape(
         " ".join(
-            f"{2 + 96 * place / across:.1f},{22 - 20 * scale.at(point.mean):.1f}" for place, point in enumerate(found)
+            f"{2 + 96 * place / across:.1f},{spark_y(scale.at(point.mean)):.1f}" for place, point in enumerate(found)
         )
     )
+
+
+def spark_y(place: float) -> float:
+    """Return the height of a place of a scale in the box of a sparkline, whose ends are at 22 and 2."""
+    return 22 - 20 * place
 
 
 def is_cosine(one: Measurement) -> bool:
@@ -135,20 +128,22 @@ def is_cosine(one: Measurement) -> bool:
     return one.unit == "" and one.direction is Direction.HIGHER and max((*one.values, *points), default=2.0) <= 1.0
 
 
-def _set(index: Index, metric: str, options: str, found: dict[str, Measurement]) -> CurveSet:
-    shown = dict(list(found.items())[:MOST_PANELS])
-    scale = _scale_of(index, shown.values())
-    steps = sorted({point.step for one in shown.values() for point in one.curve})
-    tail = "p95" if next(iter(shown.values())).direction is Direction.LOWER else "p05"
-    floored = any(one.floor_curve for one in shown.values())
+def _set(index: Index, metric: str, options: str, found: dict[tuple[str, str], Measurement]) -> CurveSet:
+    shown = tuple(found.values())[:MOST_PANELS]
+    scale = _scale_of(index, shown)
+    steps = sorted({point.step for one in shown for point in one.curve})
+    tail = "p95" if shown[0].direction is Direction.LOWER else "p05"
+    here = any(one.curve_here for one in shown)
+    floored = any(one.floor_curve for one in shown)
     return CurveSet(
         title=TITLES.get(metric, metric.replace("_", " ").capitalize()),
         note=NOTES.get(metric, ""),
         options=options,
-        columns=("mean", tail, "worst", *(("noise floor",) if floored else ())),
+        columns=("mean", tail, "worst", *((HERE,) if here else ()), *(("noise floor",) if floored else ())),
         ticks=tuple(Rule(_y(tick.at), tick.text, "minor" if tick.minor else "") for tick in scale.ticks()),
         steps=_step_labels(steps),
-        panels=tuple(_panel(index, one, scale, (steps[0], steps[-1])) for one in shown.values()),
+        here=here,
+        panels=tuple(_panel(index, one, scale, (steps[0], steps[-1])) for one in shown),
         left_out=len(found) - len(shown),
     )
 
@@ -156,6 +151,7 @@ def _set(index: Index, metric: str, options: str, found: dict[str, Measurement])
 def _scale_of(index: Index, found: Iterable[Measurement]) -> Scale:
     measurements = tuple(found)
     figures = [f for one in measurements for point in one.curve for f in (point.mean, point.p05, point.worst)]
+    figures += [point.mean for one in measurements for point in one.curve_here]
     ends = [
         end
         for one in measurements
@@ -181,6 +177,10 @@ def _panel(index: Index, one: Measurement, scale: Scale, ends: tuple[int, int]) 
         bounds = index.bounds_of(one, aggregate) if last else ()
         texts[kind] = f"{aggregate.value} {_short(_told(one, getattr(points[-1], name), bounds))}"
         drawn.append((kind, [(_x(p.step, ends), _y(scale.at(getattr(p, name)))) for p in points]))
+    here = _thinned(tuple(point for point in one.curve_here if ends[0] <= point.step <= ends[1]))
+    if here:
+        texts[HERE] = f"{HERE} {_short(_told(one, here[-1].mean))}"
+        drawn.append((HERE, [(_x(p.step, ends), _y(scale.at(p.mean))) for p in here]))
     if floor:
         higher = scale.nines and nines(floor[-1].mean) > scale.high
         texts["floor"] = "noise floor \N{UPWARDS ARROW}" if higher else "noise floor"
@@ -190,16 +190,18 @@ def _panel(index: Index, one: Measurement, scale: Scale, ends: tuple[int, int]) 
         Line(kind, _joined(line), line[-1][1], texts[kind], place)
         for (kind, line), place in zip(drawn, places, strict=True)
     )
+    lines = tuple(sorted(lines, key=lambda line: line.kind != HERE))  # drawn last: the device's may lie under it
     dots = tuple((x, y, kind) for kind, line in drawn for x, y in line) if len(points) == 1 else ()
     means, worsts = drawn[0][1], drawn[2][1]
     return Panel(
         candidate=one.candidate,
+        device=device_named(one.options, simulated_devices(index.report)),
         described=_described(one, texts),
         lines=lines,
         dots=dots,
         band=_joined([*means, *reversed(worsts)]) if len(points) > 1 else Shape(),
         bounds=_bounds(index, one, scale) if last else (),
-        rows=_rows(one, points, floor),
+        rows=_rows(one, points, here, floor),
     )
 
 
@@ -221,20 +223,23 @@ def _bounds(index: Index, one: Measurement, scale: Scale) -> tuple[Rule, ...]:
 def _described(one: Measurement, texts: dict[str, str]) -> str:
     first, last = one.curve[0], one.curve[-1]
     said = [f"step {first.step}: mean {_told(one, first.mean)}"]
-    said.append(f"step {last.step}: {', '.join(texts[kind] for kind in ('mean', 'tail', 'worst'))}")
+    said.append(
+        f"step {last.step}: {', '.join(texts[kind] for kind in ('mean', 'tail', 'worst', HERE) if kind in texts)}"
+    )
     if one.floor_curve:
         said.append(f"noise floor at the last step: mean {_told(one, one.floor_curve[-1].mean)}")
     return "; ".join(said)
 
 
-def _rows(one: Measurement, points: tuple[CurvePoint, ...], floor: tuple[CurvePoint, ...]) -> tuple[Row, ...]:
-    floors = {point.step: _told(one, point.mean) for point in floor}
+def _rows(one: Measurement, points: tuple[CurvePoint, ...], *beside: tuple[CurvePoint, ...]) -> tuple[Row, ...]:
+    """Return the figures of every step, and the means of the curves beside them."""
+    others = [{point.step: _told(one, point.mean) for point in curve} for curve in beside if curve]
     return tuple(
         Row(
             point.step,
             (
                 *(_told(one, figure) for figure in (point.mean, point.p05, point.worst)),
-                *((floors.get(point.step, "-"),) if floor else ()),
+                *(known.get(point.step, "-") for known in others),
             ),
         )
         for point in points

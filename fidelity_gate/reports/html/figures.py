@@ -10,16 +10,26 @@ from fidelity_gate.units import DIGITS, format_against, format_value
 from fidelity_gate.wording import requirement
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Container, Iterable, Mapping
 
     from fidelity_gate.matching import Key
     from fidelity_gate.records import Aggregate, Bound, CheckResult, Measurement, Options, Report
 
 ONE = f"{1:.{DIGITS}f}"  # what a cosine of 0.99999 is rounded to elsewhere
 MOST_DIGITS = 17
+NEAREST = 0.9999999
 LONGEST = 60  # characters of a requirement in its author's words
 # What every reader takes for granted; anything else is said.
-USUAL = {"stream": "first", "at": "last", "tokens": "mean", "severity": "error", "against": "reference"}
+USUAL = {
+    "against": "reference",
+    "at": "last",
+    "mode": "forced",
+    "probes": 0,
+    "severity": "error",
+    "steps": 0,
+    "stream": "first",
+    "tokens": "mean",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +69,12 @@ def indexed(report: Report) -> Index:
     return Index(report, judged, {key_of(one.metric, one.options, one.candidate): one for one in measurements})
 
 
+def device_named(options: Options, simulated: Container[str]) -> str:
+    """Return `s24`, `s24 (simulated)`, or "" for what no device computed: no figure of one is shown without it."""
+    device = str(dict(options).get("device") or "")
+    return f"{device} (simulated)" if device in simulated else device
+
+
 def told(value: float, unit: str, bounds: Iterable[Bound] = (), *, cosine: bool = False) -> str:
     """Return a figure with as many digits as it needs to stay on its side of every bound it was held to.
 
@@ -75,7 +91,9 @@ def told(value: float, unit: str, bounds: Iterable[Bound] = (), *, cosine: bool 
 
 
 def _not_one(value: float) -> str:
-    """Return a cosine that is not quite 1 with as many digits as show it."""
+    """Return a cosine that is not quite 1 with as many digits as show it, as far as float32 tells any apart."""
+    if value > NEAREST:
+        return f"> {NEAREST}"
     texts = (format_value(value, "", digits=digits) for digits in range(DIGITS + 1, MOST_DIGITS))
     return next((text for text in texts if float(text) < 1), format_value(value, "", digits=MOST_DIGITS))
 

@@ -37,7 +37,7 @@ def bar_of(result: CheckResult, margin: str) -> Bar | None:
     room = _room(result.bound, result.unit, inside=inside)
     share = min(1.0, abs(result.margin) / room) if room > 0 else 0.0
     width = max(THINNEST, HALF * share)
-    where = f"{share:.0%} of the room inside the bound" if inside else "outside the bound"
+    where = f"{100 * share:.0f} % of the room inside the bound" if inside else "outside the bound"
     cut = not inside and abs(result.margin) > room
     return Bar(HALF if inside else HALF - width, width, inside, cut, f"margin {margin}: {where}")
 

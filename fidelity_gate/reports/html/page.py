@@ -13,15 +13,18 @@ from fidelity_gate.reports.html.environment import render
 from fidelity_gate.reports.html.figures import indexed
 from fidelity_gate.reports.html.findings import findings
 from fidelity_gate.reports.html.memory import charts
-from fidelity_gate.reports.html.overview import overview
+from fidelity_gate.reports.html.next_steps import next_steps
+from fidelity_gate.reports.html.overview import overview, standing
 from fidelity_gate.reports.html.provenance import floor_line, provenance
 from fidelity_gate.reports.html.puzzles import gallery
 from fidelity_gate.reports.html.spreads import spread_sets
 from fidelity_gate.reports.html.trends import trends
+from fidelity_gate.reports.html.waivers import waivers
 from fidelity_gate.wording import blocks, simulated_note
 
 if TYPE_CHECKING:
     from fidelity_gate.records import Report
+    from fidelity_gate.reports.html.checks import Checks
 
 TEMPLATE = "report.html.j2"
 LIMIT_BYTES = 8 * 2**20  # far above what the limits of the parts come to
@@ -35,6 +38,7 @@ class Headline:
     blocked: bool
     word: str
     reason: str
+    standing: str  # which candidates are kept back, where there is more to say
     exit_code: int
     facts: tuple[tuple[str, str], ...]
 
@@ -59,9 +63,11 @@ class Html:
         judged = checks(index, puzzles.anchors)
         page = render(
             TEMPLATE,
-            headline=_headline(report),
+            headline=_headline(report, judged),
             lines=overview(index, judged),
+            steps=next_steps(report, puzzles.anchors),
             checks=judged,
+            waivers=waivers(report),
             curves=curve_sets(index, order),
             spreads=spread_sets(index, order),
             trends=trends(report),
@@ -77,7 +83,7 @@ class Html:
         return page
 
 
-def _headline(report: Report) -> Headline:
+def _headline(report: Report, judged: Checks) -> Headline:
     verdict, measured = report.verdict, report.measured
     blocked = blocks(report)
     facts: list[tuple[str, str]] = []
@@ -89,13 +95,16 @@ def _headline(report: Report) -> Headline:
         ]
     if verdict.required:
         facts.append(("Required checks met", f"{verdict.met:,} of {verdict.required:,}"))
+    if verdict.waived:
+        facts.append(("Waived", f"{verdict.waived:,}"))
     if report.created:
-        facts.append(("Made", report.created[:16].replace("T", " ")))
+        facts.append(("Made", _time(report.created)))
     return Headline(
         title=verdict.policy_name or "a run without a policy",
         blocked=blocked,
         word="Blocked" if blocked else "Passed",
         reason=(report.error or verdict.reason or "no reason was given") + ("" if blocked else simulated_note(report)),
+        standing="" if report.error else standing(judged),
         exit_code=verdict.exit_code,
         facts=tuple(facts),
     )
@@ -104,3 +113,8 @@ def _headline(report: Report) -> Headline:
 def _floor(report: Report) -> str:
     floor = report.measured.noise_floor if report.measured else None
     return floor_line(floor, report.policy.noise_floor.limit if report.policy else None)
+
+
+def _time(created: str) -> str:
+    """Return `2026-01-02 03:04 UTC`."""
+    return created[:16].replace("T", " ") + (" UTC" if created.endswith("+00:00") else "")

@@ -7,8 +7,9 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from fidelity_gate.bounds import mean
-from fidelity_gate.reports.html.figures import count_of
-from fidelity_gate.units import format_against, format_value
+from fidelity_gate.records import Bound
+from fidelity_gate.reports.html.figures import count_of, told
+from fidelity_gate.units import format_exact, format_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,10 +81,11 @@ def floor_line(floor: NoiseFloor | None, limit: float | None) -> str:
     """Return what the noise floor says, or "" where there is none."""
     if floor is None or not floor.values:
         return ""
-    kept, needed = format_against(mean(floor.values), floor.limit if limit is None else limit, "")
+    bound = Bound(minimum=floor.limit if limit is None else limit)
+    kept, worst = (told(value, "", (bound,), cosine=True) for value in (mean(floor.values), min(floor.values)))
     return (
         f"the reference against itself, its carry perturbed by {floor.perturbation:g}: mean fidelity {kept}, "
-        f"worst {format_value(min(floor.values), '')}, limit {needed}"
+        f"worst {worst}, limit {format_exact(bound.minimum or 0.0, '')}"
     )
 
 
@@ -96,18 +98,18 @@ def _facts(report: Report) -> tuple[Fact, ...]:
         Fact("Report made", report.created),
     ]
     if measured is not None:
-        told = measured.provenance
+        made = measured.provenance
         found += [
-            Fact("Inputs", f"{told.inputs_source} ({count_of(told.probes, 'probe')})"),
-            Fact("Inputs digest", told.inputs_digest, code=True),
-            Fact("Run", ", ".join(f"{one.name} {getattr(told.run, one.name)}" for one in fields(told.run))),
+            Fact("Inputs", f"{made.inputs_source} ({count_of(made.probes, 'probe')})"),
+            Fact("Inputs digest", made.inputs_digest, code=True),
+            Fact("Run", ", ".join(f"{one.name} {getattr(made.run, one.name)}" for one in fields(made.run))),
             Fact("Noise floor", floor_line(measured.noise_floor, _limit(report)) or "not measured"),
-            Fact("Machine", _pairs(told.machine)),
-            Fact("Libraries", _pairs(told.libraries)),
+            Fact("Machine", _pairs(made.machine)),
+            Fact("Libraries", _pairs(made.libraries)),
             Fact("Tool", f"fidelity-gate {measured.tool_version}"),
             Fact(
                 "Measured by the policy",
-                told.policy_digest if told.policy_digest != verdict.policy_digest else "",
+                made.policy_digest if made.policy_digest != verdict.policy_digest else "",
                 True,
             ),
         ]

@@ -69,9 +69,14 @@ class Scale:
         step = next(power * each for each in STEPS if power * each >= rough * 0.999)
         first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
         return tuple(
-            Tick(self.at(count * step), format_value(count * step, self.unit).partition(" (")[0])
-            for count in range(first, last + 1)
+            Tick(self.at(count * step), _line_text(count * step, self.unit)) for count in range(first, last + 1)
         )
+
+
+def _line_text(figure: float, unit: str) -> str:
+    """Return what stands at a line of an even scale: 0.9, 1, 11.4 ms."""
+    text = format_value(figure, unit).partition(" (")[0]
+    return text.rstrip("0").rstrip(".") if not unit and "." in text and "e" not in text else text
 
 
 def nines(figure: float) -> float:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from fidelity_gate.bounds import mean, observations
 from fidelity_gate.records import Aggregate, Direction
 from fidelity_gate.reports.html.curves import is_cosine
-from fidelity_gate.reports.html.figures import count_of, notable, required_of, told
+from fidelity_gate.reports.html.figures import count_of, device_named, notable, required_of, told
 from fidelity_gate.reports.html.scales import even_scale, nines_scale
 from fidelity_gate.units import format_value
+from fidelity_gate.wording import simulated_devices
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,9 +52,10 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """One candidate."""
+    """One candidate; of what a device computed, on one device."""
 
     candidate: str
+    device: str
     described: str
     bins: tuple[Bin, ...]
     parts: tuple[Part, ...]
@@ -139,6 +141,7 @@ def _row(index: Index, one: Measurement, scale: Scale, *, counted: bool) -> Spre
     names = ("mean", tail.value, "worst")
     return Spread(
         candidate=one.candidate,
+        device=device_named(one.options, simulated_devices(index.report)),
         described=f"{count_of(len(one.values), 'probe')}: "
         + ", ".join(f"{n} {t}" for n, t in zip(names, texts, strict=True)),
         bins=() if counted else _bins(one, scale, results),
