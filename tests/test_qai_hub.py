@@ -422,6 +422,29 @@ def test_a_call_that_never_returns_is_left_behind_and_its_repeats_stay_off(hub, 
     release.set()
 
 
+# A call that is at work on a dataset when its process ends, as after Ctrl-C: it has h5py's lock, and keeps it.
+LEFT_AT_WORK = """\
+import threading, time
+from fidelity_gate.devices import qai_hub_client
+from h5py import File
+from h5py._objects import phil
+
+def work():
+    with phil:
+        taken.set()
+        time.sleep(1)
+
+qai_hub_client.connect(5)
+file, taken = File.in_memory(), threading.Event()
+threading.Thread(target=work, daemon=True).start()
+taken.wait()
+"""
+
+
+def test_a_process_ends_although_a_call_that_was_left_behind_is_at_work_on_a_dataset(client_ini):  # noqa: F811
+    assert subprocess.run([sys.executable, "-c", LEFT_AT_WORK], timeout=30).returncode == 0  # without: never
+
+
 def test_a_job_that_has_not_ended_says_how_to_fetch_it_and_a_later_run_takes_it_up(hub, client_ini):  # noqa: F811
     from fidelity_gate.simulated_hub import Fault
 

@@ -7,7 +7,9 @@ submitting) is repeated here. Every call runs in a thread of its own that is lef
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import importlib
 import inspect
 import io
@@ -179,9 +181,22 @@ def connect(timeout: float, *, tell: Callable[[str], None] | None = None) -> Hub
     client = client_module.Client()
     config = _configuration(client, modules)
     client.set_verbose(False)
+    _hold_hdf5_at_the_end()
     translator = Translator(client_module, rest, str(config.api_token))
     simulated = _is_loopback(str(config.api_url))
     return Hub(client, rest, translator, Deadline.after(timeout), simulated, tell, modules)
+
+
+@functools.cache
+def _hold_hdf5_at_the_end() -> None:
+    """Keep the process from hanging at its end, once for all connections.
+
+    A call that is left behind dies where it is. If it dies with the lock of h5py, with which the client writes and
+    reads datasets, the interpreter waits for that lock for ever while it takes h5py's objects away. So whoever ends the
+    process takes the lock first: it is free as soon as the call's own look at the file is over.
+    """
+    with contextlib.suppress(ImportError, AttributeError):  # it is no part of what h5py promises
+        atexit.register(importlib.import_module("h5py._objects").phil.acquire)
 
 
 _MODULES = {"client": "client", "rest": "public_rest_api", "utils": "api_utils", "session": "util.session"}
