@@ -147,3 +147,85 @@ def test_a_sound_policy_that_was_mutated_is_refused_or_still_sound(data: st.Data
     if found.policy is not None:
         assert found.policy.checks
         assert all({check.bound.minimum, check.bound.maximum} != {None} for check in found.policy.checks)
+
+
+# ---------------------------------------------------------------- what people mistype
+
+PLAIN = """apiVersion: fidelity-gate/v1
+name: x
+candidates: {int8: int8.safetensors}
+recursion: {h_cycles: 2, l_cycles: 2, steps: 8}
+checks:
+  a:
+    metric: carry_fidelity
+    aggregate: mean
+    require:
+      min: 0.9
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("    metric:", "\tmetric:", "7:1: is not valid YAML: a tab, where only spaces can be (spaces instead)"),
+        ("min: 0.9", "min:\t0.9", "10:11: is not valid YAML: a tab, where only spaces can be"),
+        (
+            "min: 0.9",
+            "min: %95",
+            "10:12: is not valid YAML: text that starts with % has to be quoted (a share",
+        ),
+        ("name: x", "name: @x", "2:7: is not valid YAML: text that starts with @ has to be quoted ('@...')"),
+        ("min: 0.9", ">= 0.9", "10:8: is not valid YAML: text that starts with > or | has to be quoted"),
+        ("metric: carry", "metric carry", "8:14: is not valid YAML: the line before is no key with a value"),
+        ("metric: carry", "metric:carry", "8:14: is not valid YAML: the line before is no key with a value"),
+        ("name: x", "name: x: y", "2:8: is not valid YAML: a second colon on one line (quote text that holds a colon"),
+        ("    aggregate", "   aggregate", "8:4: is not valid YAML: does not line up with the block that it is in"),
+        (
+            "tensors}",
+            "tensors",
+            "4:10: is not valid YAML: a { is not closed, or a comma is missing (the { is",
+        ),
+        ("name: x", 'name: "x', "2:7: is not valid YAML: a quote that is opened here is never closed (close it)"),
+        ("steps: 8}", "steps: 8,,}", "4:48: is not valid YAML: a value is missing, or a comma or bracket is too many"),
+        ("checks:", "<<<<<<< HEAD\nchecks:", "5:1: holds the marks of a merge conflict (resolve it)"),
+        ("name: x", "name: x\nname: y", "3:1: the key 'name' is given twice (first on line 2; keep one)"),
+        (
+            "require:",
+            "require: &r",
+            "9:14: checks.a.require: anchors and aliases are not allowed (write",
+        ),
+        ("min: 0.9", "min: no", "10:12: checks.a.require.min: 'no' is not a quantity (write it like 0.97)"),
+        (
+            "  a:",
+            "  a:\n    locked: yes",
+            "7:13: checks.a.locked: must be true or false, not 'yes' (write true,",
+        ),
+        (
+            "  a:",
+            "  a:\n    locked: Off",
+            "7:13: checks.a.locked: must be true or false, not 'Off' (write false",
+        ),
+        ("steps: 8", "steps: '8'", "4:46: recursion.steps: must be a whole number, not '8' (without quotes)"),
+        ("min: 0.9", "min: 0,9", "10:12: checks.a.require.min: '0,9' is not a quantity"),
+        (
+            "require:\n      min:",
+            "require:",
+            "9:14: checks.a.require: must be a mapping of keys, not the number 0.9",
+        ),
+        ("  a:\n    m", "  - m", "6:3: checks: must be a mapping of keys, not a list (keys, each with a colon, and no"),
+        ("metric:", "metrik:", "7:5: checks.a.metrik: unknown key 'metrik' (did you mean metric?)"),
+        ("checks:", "check:", "5:1: check: unknown key 'check' (did you mean checks?)"),
+        ("apiVersion", "apiversion", "1:1: apiversion: unknown key 'apiversion' (did you mean apiVersion?)"),
+        ("recursion:", "recursions:", "4:1: recursions: unknown key 'recursions' (did you mean recursion?)"),
+    ],
+)
+def test_a_slip_of_the_pen_is_told_in_one_line_with_the_way_to_mend_it(old: str, new: str, said: str) -> None:
+    text = PLAIN.replace(old, new, 1)
+    assert text != PLAIN
+    problems = [str(problem) for problem in examine(text.encode(), "p").problems]
+    assert len(problems) == 1
+    assert problems[0].startswith(f"p:{said}")
+
+
+def test_the_text_that_slips_are_made_in_is_sound() -> None:
+    assert examine(PLAIN.encode(), "p").problems == ()

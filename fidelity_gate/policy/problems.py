@@ -36,6 +36,10 @@ _WANTED = {
     "dict_type": "a mapping of keys",
     "list_type": "a list",
 }
+# What people write for true and false, here or in other formats.
+_SPELLINGS = {"true": ("true", "yes", "on", "y"), "false": ("false", "no", "off", "n")}
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?", re.ASCII)
+_HARDLY = 0.1  # as a difference of likeness, from 0 to 1
 _LIMITS = {
     "greater_than": ("gt", "more than"),
     "greater_than_equal": ("ge", "at least"),
@@ -69,11 +73,12 @@ class Problems:
 
     def add_invalid(self, error: ValidationError) -> None:
         """Take everything pydantic found, one problem a place."""
-        seen: set[Path] = set()
+        found: dict[Path, ErrorDetails] = {}
         for details in error.errors(include_url=False):
-            path = tuple(step for step in details["loc"] if step != "[key]")
-            if path not in seen:
-                seen.add(path)
+            found.setdefault(tuple(step for step in details["loc"] if step != "[key]"), details)
+        strange = [path for path, details in found.items() if details["type"] == "extra_forbidden"]
+        for path, details in found.items():
+            if details["type"] != "missing" or not _misspelt(path, strange):
                 self._add_details(path, details)
 
     def place(self, path: Path, *, key: bool = False) -> Place:
@@ -108,7 +113,9 @@ class Problems:
             self.add(path, "is missing", _description(path, self.root))
         else:
             what, hint = _told(kind, details)
-            self.add(path, what, hint, key="[key]" in details["loc"])
+            block = block_at(path, self.root) if kind == "model_type" else None
+            keys = ", ".join(item.alias or key for key, item in block.model_fields.items()) if block else ""
+            self.add(path, what, hint or (f"its keys: {keys}" if keys else ""), key="[key]" in details["loc"])
 
 
 def _told(kind: str, details: ErrorDetails) -> tuple[str, str]:
@@ -116,7 +123,7 @@ def _told(kind: str, details: ErrorDetails) -> tuple[str, str]:
     context: dict[str, Any] = details.get("ctx", {})
     given = kind_of(details["input"])
     if kind in _WANTED:
-        return f"must be {_WANTED[kind]}, not {given}", ""
+        return f"must be {_WANTED[kind]}, not {given}", _spelling(kind, details["input"])
     if kind in _LIMITS:
         key, words = _LIMITS[kind]
         return f"must be {words} {context[key]}, not {given}", ""
@@ -130,11 +137,35 @@ def _told(kind: str, details: ErrorDetails) -> tuple[str, str]:
     return str(details["msg"]), str(context.get("hint", ""))  # ours say it well
 
 
+def _misspelt(path: Path, strange: Iterable[Path]) -> bool:
+    """Return whether a key that is missing is there in another spelling, which is told already."""
+    return any(one[:-1] == path[:-1] and str(path[-1]) in _near(str(one[-1]), [str(path[-1])]) for one in strange)
+
+
+def _spelling(kind: str, given: object) -> str:
+    """Return how a value is written that is of another type only because of its spelling."""
+    if kind in ("model_type", "dict_type") and isinstance(given, list):
+        return "keys, each with a colon, and no dashes"
+    if not isinstance(given, str):
+        return ""
+    meant = next((word for word, spellings in _SPELLINGS.items() if given.lower() in spellings), "")
+    if kind == "bool_type" and meant:
+        return f"write {meant}, without quotes"
+    return "without quotes" if kind in ("int_type", "float_type") and _NUMBER.fullmatch(given) else ""
+
+
 def near_or_known(name: str, allowed: Iterable[str]) -> str:
     """Return `did you mean ...?` where a known name is near, else all that are known."""
     names = list(allowed)
-    near = difflib.get_close_matches(name, names, n=2, cutoff=0.6)
+    near = _near(name, names)
     return f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}"
+
+
+def _near(name: str, names: list[str]) -> list[str]:
+    """Return the nearest name, and the next one where it is hardly farther."""
+    near = difflib.get_close_matches(name, names, n=2, cutoff=0.6)
+    away = [difflib.SequenceMatcher(None, one, name).ratio() for one in near]
+    return near[:1] if len(near) == 2 and away[0] - away[1] > _HARDLY else near
 
 
 def _hint_for_key(path: Path, root: type[BaseModel]) -> str:

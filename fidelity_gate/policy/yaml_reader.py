@@ -27,6 +27,7 @@ from ruamel.yaml.events import (
 )
 
 from fidelity_gate.errors import PolicyError
+from fidelity_gate.policy.yaml_faults import not_yaml
 from fidelity_gate.records import Place
 from fidelity_gate.text import printable
 
@@ -109,16 +110,10 @@ def read_tree(data: bytes, name: str, *, limit_bytes: int = LIMIT_BYTES, limit_n
     try:
         return walk.document(YAML(typ="safe", pure=True).parse(text))
     except MarkedYAMLError as error:
-        raise _not_yaml(error, name) from error
+        raise not_yaml(error, text, name) from error
     except (YAMLError, ValueError, LookupError, AttributeError, TypeError) as error:
         # The parser trips over some texts itself, such as an escape beyond Unicode.
         raise PolicyError(f"is not valid YAML: {error}", where=name) from error
-
-
-def _not_yaml(error: MarkedYAMLError, name: str) -> PolicyError:
-    mark = error.problem_mark or error.context_mark
-    where = Place(name, mark.line + 1, mark.column + 1) if mark else Place(name)
-    return PolicyError(f"is not valid YAML: {error.problem or error.context}", where=str(where))
 
 
 def _decoded(data: bytes, name: str, limit: int) -> str:
