@@ -235,7 +235,7 @@ def test_another_depth_of_the_reference_is_a_candidate_when_declared_uncompresse
 def test_all_problems_are_told_in_the_order_of_the_file() -> None:
     text = SHORT.replace("name: short", "name: sh.ort").replace("steps: 4", "stps: 4").replace("mean", "men")
     found = [problem.where for problem in examine(text.encode(), "p.yaml").problems]
-    assert len(found) == 4
+    assert len(found) == 3  # a key that is misspelt is not missing as well
     assert found == sorted(found, key=lambda where: [int(part) for part in where.split(":")[1:]])
 
 
