@@ -14,6 +14,7 @@ from pages import CREATED, looked, rich, stopped
 from fidelity_gate import measurements_file, record_json
 from fidelity_gate.cli import answer
 from fidelity_gate.comparing import Run, compare
+from fidelity_gate.errors import UsageError
 from fidelity_gate.judge import judge
 from fidelity_gate.records import (
     Bound,
@@ -30,6 +31,7 @@ from fidelity_gate.records import (
 )
 from fidelity_gate.reports.comparison.html import ComparisonHtml
 from fidelity_gate.reports.comparison.json import SCHEMA, ComparisonJson
+from fidelity_gate.reports.comparison.markdown import ComparisonMarkdown
 from fidelity_gate.reports.comparison.terminal import ComparisonTerminal
 from fidelity_gate.reports.json import Json
 
@@ -263,6 +265,49 @@ def test_without_unicode_the_table_is_ascii_and_plain_text_has_no_escapes():
     assert "\x1b" in ComparisonTerminal(color=True).render(compare(fidelity(0.98), fidelity(0.5)))
 
 
+def test_markdown_says_what_it_comes_to_then_what_changed_and_folds_the_rest():
+    names = ("int8", "int4")
+    before = of(measured(*(measurement(candidate=n) for n in names), candidates=names), policy(candidates=names))
+    data = measured(measurement(), measurement((0.969996, 0.969996), candidate="int4"), candidates=names)
+    after = of(replace(data, tool_version="0.0.9"), policy(candidates=names))
+    lines = ComparisonMarkdown().render(compare(before, after)).splitlines()
+    assert lines[0] == "## 1 regression, 1 same"
+    assert "| before | a.json | PASSED\\: r | 2026-01-02 03\\:04 | sudoku-release |" in lines
+    (row,) = [line for line in lines if line.startswith("| **REGRESSION** |")]
+    assert row == (
+        "| **REGRESSION** | carry-fidelity | int4 | 0.9850 | 0.969996 fail | \\>= 0.97 | -0.0150 | \\+0 -2 |"
+    )
+    assert not any(line.startswith("| same ") for line in lines)
+    assert "<details><summary>What else the runs do not share</summary>" in lines
+    assert ComparisonMarkdown().render(compare(before, before)).splitlines()[-1] == "No check changed."
+
+
+def test_markdown_says_first_that_runs_are_not_comparable():
+    before = fidelity(0.98)
+    told_of = replace(before.measured.provenance, inputs_digest="j" * 64)
+    other = of(replace(before.measured, provenance=told_of))
+    lines = ComparisonMarkdown().render(compare(before, other)).splitlines()
+    assert lines[0].startswith("## NOT COMPARABLE")
+    assert lines[2] == "**The numbers of these two runs are not comparable.**"
+    assert lines[4].startswith("- inputs")
+
+
+def test_markdown_of_very_many_changes_fits_a_comment_and_counts_what_does_not():
+    names = tuple(f"candidate-{k}" for k in range(50))
+    checks = [replace(FIDELITY, id=f"check-{k}") for k in range(100)]
+    made = policy(*checks, candidates=names)
+    runs = [
+        of(measured(*(measurement((v, v), candidate=n) for n in names), candidates=names), made) for v in (0.98, 0.5)
+    ]
+    told = ComparisonMarkdown().render(compare(*runs))
+    assert len(told.encode()) <= 60_000
+    assert told.startswith("## 5000 regressions")
+    shown = told.count("**REGRESSION**")
+    assert f"**{5000 - shown:,} more rows did not fit here" in told
+    with pytest.raises(UsageError, match="must be from"):
+        ComparisonMarkdown(limit=10)
+
+
 def test_the_json_comes_back_as_the_same_record():
     found = compare(of(rich().measured, rich().policy), fidelity(0.5))
     text = ComparisonJson().render(found)
@@ -290,7 +335,9 @@ def test_no_name_becomes_markup_or_acts_in_a_comparison(name):
     page = ComparisonHtml().render(found)
     assert looked(page).faults == []
     assert "<script" not in page
-    for text in (page, ComparisonTerminal().render(found)):
+    told = ComparisonMarkdown().render(found)
+    assert "<script" not in told.replace("\\<", "")
+    for text in (page, told, ComparisonTerminal().render(found)):
         assert "\x1b" not in text
         assert "\u202e" not in text
         assert "::error" not in text

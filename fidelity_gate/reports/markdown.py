@@ -43,12 +43,11 @@ class Markdown:
 
     def __post_init__(self) -> None:
         """Refuse a limit under which not even the verdict fits, or over which GitHub shows nothing."""
-        if not LEAST <= self.limit <= MOST:
-            raise UsageError(f"must be from {LEAST:,} to {MOST:,} bytes, not {self.limit:,}", field="limit")
+        refuse_limit(self.limit)
 
     def render(self, report: Report) -> str:
         """Return the text; the first line says the verdict, whatever is cut."""
-        page = _Page(self.limit)
+        page = Page(self.limit)
         page.add(_opening(report))
         _checks(page, report)
         for title, lines in _sections(report):
@@ -56,7 +55,13 @@ class Markdown:
         return page.text()
 
 
-class _Page:
+def refuse_limit(limit: int) -> None:
+    """Raise UsageError for a limit of bytes under which nothing fits, or over which GitHub shows nothing."""
+    if not LEAST <= limit <= MOST:
+        raise UsageError(f"must be from {LEAST:,} to {MOST:,} bytes, not {limit:,}", field="limit")
+
+
+class Page:
     """Text that grows up to a limit of bytes."""
 
     def __init__(self, limit: int) -> None:
@@ -89,6 +94,7 @@ class _Page:
             self._left = -1
 
     def text(self) -> str:
+        """Return all that was added."""
         return "".join(self._parts)
 
 
@@ -106,17 +112,18 @@ def _opening(report: Report) -> Iterator[str]:
     yield ""
 
 
-def _checks(page: _Page, report: Report) -> None:
+def _checks(page: Page, report: Report) -> None:
     results = shown(report)
     if not results:
         return
     header = ["verdict", *COLUMNS]
     align = ["---", "---", "---", "---:", "---:", "---:", "---:"]
-    page.add([_row(header), _row(align)])
-    page.rows([_row([_mark(one), *map(escaped, cells(one))]) for one in results], "rows")
+    page.add([table_row(header), table_row(align)])
+    page.rows([table_row([_mark(one), *map(escaped, cells(one))]) for one in results], "rows")
 
 
-def _row(texts: list[str]) -> str:
+def table_row(texts: list[str]) -> str:
+    """Return a row of a table of texts that are escaped already."""
     return f"| {' | '.join(texts)} |"
 
 
@@ -158,14 +165,14 @@ def _provenance(report: Report) -> Iterator[str]:
     if measured is None:
         return
     told = measured.provenance
-    yield _row(["", "file", "SHA-256", "size"])
-    yield _row(["---", "---", "---", "---:"])
+    yield table_row(["", "file", "SHA-256", "size"])
+    yield table_row(["---", "---", "---", "---:"])
     for record in (measured.reference, *measured.candidates):
         size = format_value(record.facts.size_bytes, "bytes")
-        yield _row([*map(escaped, (record.name, record.facts.path, record.facts.digest[:DIGEST], size))])
+        yield table_row([*map(escaped, (record.name, record.facts.path, record.facts.digest[:DIGEST], size))])
     source = escaped(told.inputs_source)
-    yield _row(["inputs", source, told.inputs_digest[:DIGEST], counted(told.probes, "probe")])
-    yield _row(["policy", escaped(report.policy.path if report.policy else ""), told.policy_digest[:DIGEST], ""])
+    yield table_row(["inputs", source, told.inputs_digest[:DIGEST], counted(told.probes, "probe")])
+    yield table_row(["policy", escaped(report.policy.path if report.policy else ""), told.policy_digest[:DIGEST], ""])
     yield ""
     libraries = ", ".join(f"{name} {version}" for name, version in told.libraries)
     yield escaped(f"fidelity-gate {measured.tool_version}; {libraries}; judged {report.created}")

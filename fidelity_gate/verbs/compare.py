@@ -27,6 +27,7 @@ EPILOG = """\b
 Examples:
   fidelity-gate compare main.json branch.json
   fidelity-gate compare main.json branch.json --report terminal --report html:changes.html
+  fidelity-gate compare main.json branch.json --report markdown:comment.md     # for a pull request
   fidelity-gate compare main.json branch.json --fail-on regression
   fidelity-gate compare old-measurements.json measurements.json --report terminal,all=true
 

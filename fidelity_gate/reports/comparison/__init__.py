@@ -3,5 +3,6 @@
 TABLE = {
     "html": "fidelity_gate.reports.comparison.html:ComparisonHtml",
     "json": "fidelity_gate.reports.comparison.json:ComparisonJson",
+    "markdown": "fidelity_gate.reports.comparison.markdown:ComparisonMarkdown",
     "terminal": "fidelity_gate.reports.comparison.terminal:ComparisonTerminal",
 }
