@@ -16,6 +16,7 @@ from fidelity_gate.pytest_parts.common import (
     FILES_INI,
     KEEP_GOING_INI,
     MARKER,
+    NEED_OPTION,
     NOT_IN_INI,
     OPTION,
     POLICY_FILES,
@@ -29,6 +30,7 @@ from fidelity_gate.pytest_parts.common import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
     from pathlib import Path
     from typing import Any
 
@@ -64,6 +66,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--fg-allow-code", action="store_true", help="run Python that the policy names (hooked models)")
     group.addoption(
+        "--fg-add-to-history",
+        action="store_true",
+        help="add what was judged to the histories that the policies name, as `fidelity-gate run` does",
+    )
+    group.addoption("--fg-revision", metavar="TEXT", help="what a history calls this run: a commit, a tag")
+    group.addoption(
         "--fg-wait",
         metavar="SECONDS",
         help=f"how long one process waits while another one measures (default: {WAIT_SECONDS:g})",
@@ -72,6 +80,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini(REPORTS_INI, "reports to leave, as --fg-report has them", type="args", default=[])
     parser.addini(WAIT_INI, "as --fg-wait", default="")
     parser.addini(KEEP_GOING_INI, "as --fg-keep-going", type="bool", default=False)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, object, object]:
+    """Once the first conftest files are loaded, put the last word on the exit status outside of their hooks."""
+    result = yield
+    if getattr(early_config.known_args_namespace, "fidelity_gate", False):
+        from fidelity_gate.pytest_parts.last_word import NAME, LastWord
+
+        early_config.pluginmanager.register(LastWord(), NAME)
+    return result
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -107,11 +126,11 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
         keep_verdicts(session)
         return
-    given = [name for name in (*NOT_IN_INI, "--fg-report") if config.getoption(name)]
+    given = [name for name in (*NOT_IN_INI, *NEED_OPTION) if config.getoption(name)]
     if given and not is_worker(config):
         from fidelity_gate.pytest_parts.guarding import refuse_unheard
 
-        refuse_unheard(session, given[0])
+        refuse_unheard(session, given)
 
 
 @pytest.hookimpl(tryfirst=True)

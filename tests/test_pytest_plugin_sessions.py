@@ -16,7 +16,6 @@ from fidelity_gate import measurements_file
 
 session, measuring = pytest_sessions.session, pytest_sessions.measuring
 OTHER = POLICY.replace("sudoku-release", "second-release")
-BLOCKED = "BLOCKED (exit "
 
 
 def cases(path: Path) -> dict[str, set[str]]:
@@ -47,7 +46,7 @@ def test_a_session_that_stops_early_reports_the_verdict_that_it_never_reached(
     }
     result.stdout.fnmatch_lines(
         [
-            "*_ gate.verdict _*",
+            "*_ gate.verdict of z.gate.yaml _*",
             "gate.verdict was not run: BLOCKED (exit 3): gate.verdict: 6 of 6 checks were not run: *",
         ]
     )
@@ -121,8 +120,15 @@ def test_a_policy_beside_one_that_is_wrong_is_not_green_either(session, measurin
     result = session("--fidelity-gate", "--fg-report", "json:.")
 
     assert result.ret == pytest.ExitCode.INTERRUPTED
-    result.assert_outcomes(errors=1, failed=1)
-    result.stdout.fnmatch_lines(["gate.verdict was not run: *6 of 6 checks were not run*"])
+    result.assert_outcomes(errors=1, failed=2)
+    result.stdout.fnmatch_lines(
+        [
+            "*_ gate.verdict of release.gate.yaml _*",
+            "gate.verdict was not run: *6 of 6 checks were not run*",
+            "*_ gate.verdict of wrong.gate.yaml _*",
+            "gate.verdict was not run: BLOCKED (exit 2): wrong.gate.yaml:*",
+        ]
+    )
     result.stdout.fnmatch_lines(["*= fidelity-gate: wrong.gate.yaml =*", "BLOCKED (exit 2): wrong.gate.yaml:*"])
     assert '"exit_code": 2' in (pytester.path / "fidelity-gate.wrong.json").read_text().replace('":', '": ')
     going_on = session("--fidelity-gate", "--continue-on-collection-errors", "-k", "fits")
@@ -173,63 +179,6 @@ def test_two_files_of_one_policy_name_are_two_policies(session, measuring, pytes
     ]
 
 
-# ---------------------------------------------------------------- a conftest.py that is not on our side
-
-
-SWALLOWING = {
-    "sets the exit status": """
-        def pytest_sessionfinish(session): session.exitstatus = 0
-    """,
-    "sets it last of all": """
-        @pytest.hookimpl(wrapper=True, tryfirst=True)
-        def pytest_sessionfinish(session):
-            result = yield
-            session.exitstatus = 0
-            return result
-    """,
-    "turns failures into passes": """
-        @pytest.hookimpl(wrapper=True)
-        def pytest_runtest_makereport(item, call):
-            report = yield
-            report.outcome, report.longrepr = "passed", None
-            return report
-    """,
-    "skips the verdict and what fails": """
-        @pytest.hookimpl(trylast=True)
-        def pytest_runtest_setup(item):
-            if item.name in ("gate.verdict", "carry-fidelity[int4]"): pytest.skip("not today")
-    """,
-    "expects failures": """
-        def pytest_collection_modifyitems(items):
-            for item in items: item.add_marker(pytest.mark.xfail)
-    """,
-    "takes the verdict away": """
-        @pytest.hookimpl(trylast=True)
-        def pytest_collection_finish(session):
-            session.items[:] = [item for item in session.items if item.name == "carry-fidelity[int8]"]
-    """,
-}
-
-
-@pytest.mark.parametrize("how", SWALLOWING)
-def test_a_conftest_that_swallows_the_verdict_does_not_get_a_green_session(session, measuring, pytester, how) -> None:
-    pytester.makeconftest("import pytest\n" + "\n".join(line[8:] for line in SWALLOWING[how].splitlines()))
-    measuring.result = data(int4=0.5)
-    result = session("--fidelity-gate")
-
-    assert result.ret == 1
-    result.stdout.fnmatch_lines([f"{BLOCKED}1): *carry-fidelity int4: 0.5000 < 0.97"])
-
-
-def test_a_verdict_that_was_made_to_pass_by_marks_alone_does_not_count(session, measuring, pytester) -> None:
-    pytester.makeconftest(
-        "import pytest\ndef pytest_collection_modifyitems(items):\n"
-        "    for item in items: item.add_marker(pytest.mark.skip)"
-    )
-    result = session("--fidelity-gate")  # all of it would pass; none of it was run
-    assert result.ret == 1
-
-
 # ---------------------------------------------------------------- settings
 
 
@@ -275,11 +224,6 @@ def test_without_the_plugin_the_option_is_unknown(session, measuring) -> None:
     result = session("-p", "no:fidelity_gate", "--fidelity-gate")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*unrecognized arguments: --fidelity-gate*"])
-
-
-def test_a_part_of_the_plugin_cannot_be_blocked(session, measuring) -> None:
-    result = session("--fidelity-gate", "-p", "no:fidelity-gate-finishing")
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
 
 
 def test_a_session_without_the_option_is_the_same_with_and_without_the_plugin(session, measuring, pytester) -> None:

@@ -266,8 +266,11 @@ def test_a_wrong_policy_on_workers_is_a_collection_error(workers, pytester) -> N
     (pytester.path / "release.gate.yaml").write_text(POLICY.replace("0.97", "NaN"))
     result = workers("--fg-report", "json:gate.json", count=1)
 
-    assert result.ret == 1  # pytest-xdist goes on to run the tests that there are
-    result.stdout.fnmatch_lines(["fidelity-gate: error: release.gate.yaml:*"])
+    assert result.ret == pytest.ExitCode.INTERRUPTED  # pytest-xdist by itself says 1: it goes on where pytest stops
+    result.assert_outcomes(errors=1, failed=1)
+    result.stdout.fnmatch_lines(
+        ["fidelity-gate: error: release.gate.yaml:*", "*_ gate.verdict of release.gate.yaml _*"]
+    )
     assert json.loads((pytester.path / "gate.json").read_text())["verdict"]["exit_code"] == 2
 
 
@@ -276,7 +279,7 @@ def test_workers_that_find_no_policy_are_not_green(workers, pytester) -> None:
     pytester.makepyfile("def test_nothing(): pass")
     result = workers(count=1)
 
-    assert result.ret == 1
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stdout.fnmatch_lines(["fidelity-gate: --fidelity-gate: no policy named [*].gate.yaml was collected"])
 
 
@@ -289,6 +292,8 @@ def test_no_workers_are_the_same_as_one_process(session, measuring) -> None:
 def test_records_that_travel_between_processes_come_back_as_they_were() -> None:
     from fidelity_gate.pytest_parts.asking import Gated, Source
 
-    gated = Gated(Source("a.gate.yaml", "r", ("x=y",), "i", "m"), "a::gate.verdict", ("a::b[c]",), ("b[c]",))
+    gated = Gated(
+        Source("a.gate.yaml", "r", ("x=y",), "i", "m"), "a::gate.verdict", ("a::b[c]",), ("b[c]",), refused=True
+    )
     assert Gated.of(json.loads(json.dumps(gated.plain()))) == gated
     assert gated.source.name != replace(gated.source, inputs=None).name

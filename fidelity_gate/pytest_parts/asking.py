@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import shlex
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ZOO = "zoo:"
+ADDOPTS = "PYTEST_ADDOPTS"
+# With these pytest shows something, runs no test, and ends in 0.
+ONLY_SHOW = (
+    *("--collect-only", "--collectonly", "--co", "--fixtures", "--funcargs", "--fixtures-per-test", "--markers"),
+    *("--cache-show", "--help", "-h", "--version", "-V"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +56,17 @@ class Gated:
 
     Attributes:
         source: the policy.
-        verdict: node id of its verdict, or "" where the policy could not be collected.
+        verdict: node id of its verdict.
         checks: node ids of its checks, those left out too.
         left_out: names of the checks that will not be run.
+        refused: the policy could not be collected.
     """
 
     source: Source
-    verdict: str = ""
+    verdict: str
     checks: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    refused: bool = False
 
     def plain(self) -> dict[str, Any]:
         """Return it as JSON holds it."""
@@ -72,6 +81,7 @@ class Gated:
             plain["verdict"],
             tuple(plain["checks"]),
             tuple(plain["left_out"]),
+            plain["refused"],
         )
 
 
@@ -153,17 +163,29 @@ def source_from_test(
 
 
 def refuse_loosening(config: pytest.Config) -> None:
-    """Raise where the ini file itself says what only whoever starts the session may say.
+    """Raise where the ini file or the environment says what only the command line may say.
 
     Raises:
         pytest.UsageError: with the option.
     """
-    words = [str(word).partition("=")[0] for word in config.getini("addopts")]
-    forbidden = (*NOT_IN_INI, "--collect-only", "--co") if config.getoption(OPTION) else NOT_IN_INI
-    for word in words:
-        if word in forbidden or word.startswith("@"):  # a file of arguments could hold any of them
-            file = config.inipath.name if config.inipath else "the ini file"
-            raise pytest.UsageError(f"{file}: addopts: {word} may only be given on the command line")
+    file = config.inipath.name if config.inipath else "the ini file"
+    shows = ONLY_SHOW if config.getoption(OPTION) else ()
+    for place, words, forbidden in (
+        (f"{file}: addopts", config.getini("addopts"), (*NOT_IN_INI, *shows)),
+        (ADDOPTS, shlex.split(os.environ.get(ADDOPTS, "")), shows),
+    ):
+        for word in (str(word).partition("=")[0] for word in words):
+            if word in forbidden or (word.startswith("@") and forbidden):  # a file of arguments could hold any of them
+                raise pytest.UsageError(f"{place}: {word} may only be given on the command line")
+
+
+def only_shows(config: pytest.Config) -> bool:
+    """Return whether whoever started the session wants to be shown something, and no test to be run.
+
+    Only the words of the command line count: an ini file comes with the change that is judged, and neither it nor the
+    environment nor a `conftest.py` may turn a session that judges into one that ends in 0 without.
+    """
+    return any(str(word).partition("=")[0] in ONLY_SHOW for word in config.invocation_params.args)
 
 
 def report_texts(config: pytest.Config) -> tuple[str, ...]:

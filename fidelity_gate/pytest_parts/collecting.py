@@ -11,7 +11,7 @@ from fidelity_gate.pytest_parts.asking import is_selected
 from fidelity_gate.pytest_parts.common import FILES_INI, POLICY_FILES, is_worker
 from fidelity_gate.pytest_parts.finishing import finishing_of
 from fidelity_gate.pytest_parts.judging import judging_of
-from fidelity_gate.pytest_parts.nodes import GateFile
+from fidelity_gate.pytest_parts.nodes import GateFile, Placing
 from fidelity_gate.pytest_parts.telling import policy_line
 
 if TYPE_CHECKING:
@@ -26,7 +26,10 @@ def file_node(file_path: Path, parent: pytest.Collector) -> GateFile | None:
     if not any(fnmatch.fnmatch(file_path.name, pattern) for pattern in patterns):
         return None
     gate: GateFile = GateFile.from_parent(parent, path=file_path)
-    parent.config.stash.setdefault(_GATES, []).append(gate)
+    gates = parent.config.stash.setdefault(_GATES, [])
+    if not gates:
+        parent.config.pluginmanager.register(Placing(), "fidelity-gate-placing")
+    gates.append(gate)
     return gate
 
 
@@ -46,6 +49,8 @@ def keep_verdicts(session: pytest.Session) -> None:
 
 def lines(config: pytest.Config) -> list[str]:
     """Return a line for every policy that was collected."""
+    if config.get_verbosity() < 0:
+        return []
     judging = judging_of(config)
     found = {gate.source for gate in config.stash.get(_GATES, []) if gate.verdict is not None}
     return [policy_line(judging.policy(source)) for source in sorted(found, key=lambda source: source.policy)]

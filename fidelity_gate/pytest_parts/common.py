@@ -18,13 +18,19 @@ VERDICT = "gate.verdict"
 MARKER, FIXTURE = "fidelity_gate", "fidelity_report"
 WAIT_SECONDS = 3600.0
 # What a workflow or a person says when the session starts; a file of the repository comes with the change it judges.
-NOT_IN_INI = ("--fg-reference", "--fg-candidate", "--fg-inputs", "--fg-measurements", "--fg-allow-code")
+NOT_IN_INI = (
+    *("--fg-reference", "--fg-candidate", "--fg-inputs", "--fg-measurements", "--fg-allow-code"),
+    *("--fg-add-to-history", "--fg-revision"),
+)
+# What the end of a session does, and only one that was asked to gate has such an end.
+NEED_OPTION = ("--fg-report", "--fg-add-to-history", "--fg-revision")
 
+_STATUSES = 256
 _WORKER_KEY = "fidelity_gate"
 
 
 class FidelityGateWarning(pytest.PytestWarning):
-    """A check of severity "warn" was missed."""
+    """A check of severity "warn" was missed, or a verdict that passed rests on simulated devices."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,11 @@ _MEETING = pytest.StashKey[Meeting]()
 def is_worker(config: pytest.Config) -> bool:
     """Return whether this process runs tests for another one (pytest-xdist)."""
     return hasattr(config, "workerinput")
+
+
+def is_zero(status: object) -> bool:
+    """Return whether an exit status comes out as 0: Python makes a 0 of None, and systems keep one byte of a number."""
+    return not status or (isinstance(status, int) and status % _STATUSES == 0)
 
 
 def meeting_of(config: pytest.Config) -> Meeting:

@@ -8,6 +8,7 @@ once more, passes.
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 import sys
 from dataclasses import dataclass, field, replace
@@ -16,14 +17,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fidelity_gate.errors import GateError, NotMeasured, Refused
-from fidelity_gate.pytest_parts.asking import Gated, report_texts
-from fidelity_gate.pytest_parts.common import FILES_INI, OPTION, POLICY_FILES, VERDICT
+from fidelity_gate.pytest_parts.asking import Gated, only_shows, report_texts
+from fidelity_gate.pytest_parts.common import FILES_INI, OPTION, POLICY_FILES, VERDICT, is_zero
 from fidelity_gate.pytest_parts.judging import judging_of
-from fidelity_gate.pytest_parts.leaving import OPTION as REPORT_OPTION
+from fidelity_gate.pytest_parts.last_word import NAME as LAST_WORD
 from fidelity_gate.pytest_parts.leaving import Leaving, leaving_of
+from fidelity_gate.pytest_parts.remembering import ADD, remember, revision_of
+from fidelity_gate.pytest_parts.telling import title
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from fidelity_gate.pytest_parts.asking import Source
     from fidelity_gate.records import Report
@@ -38,9 +41,11 @@ class Finishing:
 
     config: pytest.Config
     leaving: Leaving
-    gates: dict[str, Gated] = field(default_factory=dict)  # by node id of the verdict, or by the policy's path
+    revision: str = ""
+    gates: dict[str, Gated] = field(default_factory=dict)  # by node id of the verdict
     outcomes: dict[str, str] = field(default_factory=dict)  # node id -> what the test came to
     reports: dict[Source, Report] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
     interrupted: bool = False
     passed: bool = False
@@ -48,7 +53,7 @@ class Finishing:
 
     def expect(self, gates: list[Gated]) -> None:
         """Remember the policies that were collected."""
-        self.gates.update((gated.verdict or gated.source.policy, gated) for gated in gates)
+        self.gates.update((gated.verdict, gated) for gated in gates)
 
     # ------------------------------------------------------------ hooks
 
@@ -89,7 +94,7 @@ class Finishing:
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
         """Conclude before anybody writes a report, and have the last word on the exit status."""
         self.session = session
-        if not self.config.getoption("collectonly"):
+        if not only_shows(self.config):
             self._conclude()
         result = yield
         self._hold()
@@ -100,13 +105,10 @@ class Finishing:
         for source, report in self.reports.items():
             terminalreporter.section(f"fidelity-gate: {source.policy}")
             terminalreporter.write(self._shown(report, color=terminalreporter.hasmarkup))
+        for note in self.notes:
+            terminalreporter.write_line(f"fidelity-gate: {note}")
         for trouble in self.troubles:
             terminalreporter.write_line(f"fidelity-gate: {trouble}", red=True)
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_unconfigure(self) -> None:
-        """Have the last word once more."""
-        self._hold()
 
     # ------------------------------------------------------------ what they do
 
@@ -118,12 +120,12 @@ class Finishing:
         for gated in self.gates.values():
             report = self._settled(gated)
             self.reports[gated.source] = report
-            if gated.verdict and gated.verdict not in self.outcomes:
+            if gated.verdict not in self.outcomes:
                 self._tell_undone(gated, report)
         self.passed = bool(self.gates) and not any(_blocks(report) for report in self.reports.values())
         if not self.gates and self.session is not None and self.session.exitstatus == pytest.ExitCode.OK:
             self.troubles.append(self._nothing())
-        if self.leaving.orders and not self.interrupted:
+        if not self.interrupted:
             self._leave()
 
     def _settled(self, gated: Gated) -> Report:
@@ -163,7 +165,7 @@ class Finishing:
         from fidelity_gate.wording import verdict_line
 
         said = one_line(f"{VERDICT} {NOT_AT_ALL}: {verdict_line(report)}")
-        location = (gated.source.policy, None, VERDICT)
+        location = (gated.verdict.rpartition("::")[0], None, title(gated.verdict))
         properties = verdict_properties(report)
         call = pytest.TestReport(gated.verdict, location, {}, "failed", said, "call", user_properties=properties)
         after = pytest.TestReport(gated.verdict, location, {}, "passed", None, "teardown", user_properties=properties)
@@ -172,21 +174,50 @@ class Finishing:
         self.outcomes.pop(gated.verdict, None)
 
     def _leave(self) -> None:
+        """Leave what outlives the session: lines in histories, then its reports."""
+        from fidelity_gate.verbs.orders import failed_report
+
+        with contextlib.chdir(self.config.invocation_params.dir):
+            if self.config.getoption(ADD) and (failure := self._failure_of(self._remember)):
+                blocked = {source: failed_report(failure, report.policy) for source, report in self.reports.items()}
+                self.reports = blocked  # as on the command line, no report passes then
+            if self.leaving.orders:
+                self._failure_of(lambda: self.leaving.write(self.reports))
+
+    def _remember(self) -> None:
+        self.notes.extend(remember(self.reports.values(), self.revision))
+
+    def _failure_of(self, work: Callable[[], None]) -> GateError | None:
+        """Do it, and return what kept it from being done; such a session does not pass."""
         from fidelity_gate.verbs.failures import as_gate_error
 
         try:
-            with contextlib.chdir(self.config.invocation_params.dir):
-                self.leaving.write(self.reports)
+            work()
         except Exception as error:  # noqa: BLE001  (a bug in one report must not keep pytest from writing its own)
             self.passed = False
-            self.troubles.append(str(as_gate_error(error)))
+            self.troubles.append(str(failure := as_gate_error(error)))
+            return failure
+        return None
 
     def _hold(self) -> None:
-        """Keep a session from ending in 0 that may not."""
-        if self.session is None or self.passed or self.config.getoption("collectonly"):
+        """Keep a session from ending in 0 that may not, and let one on workers end as any other.
+
+        pytest-xdist goes on where pytest stops: a policy that cannot be collected is one more failed test to it, and it
+        knows nothing of what its workers should have found.
+        """
+        if self.session is None or self.passed or only_shows(self.config):
             return
-        if self.session.exitstatus == pytest.ExitCode.OK:
+        if is_zero(self.session.exitstatus):
             self.session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        if self.session.exitstatus != pytest.ExitCode.TESTS_FAILED:
+            return
+        if not self.gates:
+            self.session.exitstatus = pytest.ExitCode.USAGE_ERROR
+        elif any(gated.refused for gated in self.gates.values()) and not self._goes_on():
+            self.session.exitstatus = pytest.ExitCode.INTERRUPTED
+
+    def _goes_on(self) -> bool:
+        return bool(self.config.getoption("continue_on_collection_errors"))
 
     def _shown(self, report: Report, *, color: bool) -> str:
         from fidelity_gate.pytest_parts.telling import digest_line
@@ -217,20 +248,34 @@ def begin(config: pytest.Config) -> None:
     read = [config.getoption(name) or "" for name in ("--fg-reference", "--fg-inputs", "--fg-measurements")]
     given = [text.partition("=")[2] for text in config.getoption("--fg-candidate")]
     try:
+        revision = revision_of(config)
         leaving = leaving_of(report_texts(config), keep=(*read, *given))
-        if not config.getoption("collectonly"):
+        if not only_shows(config):
             leaving.clear()
     except GateError as error:
-        raise pytest.UsageError(str(error).replace("--report", REPORT_OPTION)) from None
-    finishing = Finishing(config, leaving)
+        raise pytest.UsageError(_with_own_names(str(error))) from None
+    finishing = Finishing(config, leaving, revision)
     config.stash[_FINISHING] = finishing
-    if config.pluginmanager.register(finishing, NAME) is None:
-        raise pytest.UsageError(f"-p no:{NAME}: {OPTION} does not work without it")
+    config.pluginmanager.register(finishing, NAME)
+    for part in (NAME, LAST_WORD):
+        if not config.pluginmanager.hasplugin(part):
+            raise pytest.UsageError(f"-p no:{part}: {OPTION} does not work without it")
 
 
 def finishing_of(config: pytest.Config) -> Finishing:
     """Return what this process knows of the end."""
     return config.stash[_FINISHING]
+
+
+def has_passed(config: pytest.Config) -> bool | None:
+    """Return whether all policies of the session passed, or None where there was no session."""
+    finishing = config.stash.get(_FINISHING, None)
+    return None if finishing is None or finishing.session is None else finishing.passed
+
+
+def _with_own_names(text: str) -> str:
+    """Return an error of the command line with the names that its options have here."""
+    return re.sub(r"(?<![\w-])--(?=(report|revision)\b)", "--fg-", text)
 
 
 def _blocks(report: Report) -> bool:

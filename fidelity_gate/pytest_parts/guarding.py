@@ -8,7 +8,7 @@ import pytest
 
 from fidelity_gate.errors import GateError
 from fidelity_gate.pytest_parts.asking import source_from_test
-from fidelity_gate.pytest_parts.common import FIXTURE, MARKER, OPTION
+from fidelity_gate.pytest_parts.common import FIXTURE, MARKER, NEED_OPTION, OPTION
 from fidelity_gate.pytest_parts.judging import judging_of
 
 if TYPE_CHECKING:
@@ -68,14 +68,17 @@ def guard(item: pytest.Item) -> None:
             fail("\n".join(told))
 
 
-def refuse_unheard(session: pytest.Session, option: str) -> None:
-    """Raise where an option of the gate was given, and nothing in the session asks for the gate.
+def refuse_unheard(session: pytest.Session, given: list[str]) -> None:
+    """Raise where options of the gate were given, and nothing in the session listens to them.
 
     Raises:
-        pytest.UsageError: with the option; a session without a gate would look like one that passed.
+        pytest.UsageError: with the first of them; a session without a gate would look like one that passed.
     """
+    alone = [option for option in given if option in NEED_OPTION]
+    if alone:
+        raise pytest.UsageError(f"{alone[0]} is for the end of a session that gates: add {OPTION}")
     if not session.testsfailed and not any(map(_asks, session.items)):
-        raise pytest.UsageError(f"{option} was given, and nothing asks for the gate: add {OPTION}")
+        raise pytest.UsageError(f"{given[0]} was given, and nothing asks for the gate: add {OPTION}")
 
 
 def _asks(item: pytest.Item) -> bool:

@@ -61,12 +61,14 @@ class Judging:
     def _load(self, source: Source) -> Policy:
         from fidelity_gate import measurements_file
         from fidelity_gate.verbs import stages
+        from fidelity_gate.verbs.keeping import with_history
 
         if source.measurements:
             return stages.prepare_for(source.policy, measurements_file.read(source.measurements))
-        return stages.prepare(
+        policy = stages.prepare(
             source.policy, reference=source.reference, candidates=source.candidates, inputs=source.inputs
         )
+        return with_history(policy, None)  # a baseline that is not there is told before the models run
 
     def _judge(self, source: Source) -> Report:
         policy = self.policy(source)

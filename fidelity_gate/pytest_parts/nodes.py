@@ -17,13 +17,14 @@ from fidelity_gate.pytest_parts.telling import (
     first_line,
     item_name,
     one_line,
+    title,
     verdict_lines,
     verdict_properties,
 )
 from fidelity_gate.records import Outcome, Severity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Generator, Iterable
     from pathlib import Path
     from typing import Any
 
@@ -64,7 +65,7 @@ class GateFile(pytest.File):
     def gated(self) -> Gated:
         """Return what the process that began the session has to know of this policy."""
         if self.verdict is None:
-            return Gated(self.source)
+            return Gated(self.source, f"{self.nodeid}::{VERDICT}", refused=True)
         checks = tuple(check.nodeid for check in self.checks)
         return Gated(self.source, self.verdict.nodeid, checks, self.verdict.left_out)
 
@@ -88,6 +89,12 @@ class _GateItem(pytest.Item):
             stopped = error
         # Out here, or pytest would show the error twice.
         return fail(f"{self.name}: {stopped}")
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:  # noqa: ANN401
+        """Return the one line of a warning that the session turns into an error."""
+        if isinstance(excinfo.value, FidelityGateWarning):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
 
     def carry(self, properties: list[tuple[str, str]]) -> None:
         """Hand properties to whoever writes JUnit, once, however often the item is run."""
@@ -120,21 +127,27 @@ class CheckItem(_GateItem):
         elif result.outcome is not Outcome.PASS:
             fail("\n".join(failure_lines(self.reported(), result)))
 
-    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:  # noqa: ANN401
-        """Return the one line of a warning that the session turns into an error."""
-        if isinstance(excinfo.value, FidelityGateWarning):
-            return str(excinfo.value)
-        return super().repr_failure(excinfo, style)
-
     def reportinfo(self) -> tuple[Path, int | None, str]:
         """Return where the check stands in its policy; the line counts from 0."""
-        return self.path, max(0, self.check.place.line - 1), self.name
+        return self.path, max(0, self.check.place.line - 1), title(self.nodeid)
 
     def _result(self) -> CheckResult:
         wanted = (self.check.id, self.check.target, self.candidate)
         results = self.reported().verdict.results
         found = [one for one in results if (one.check.id, one.check.target, one.candidate) == wanted]
         return found[0] if found else fail(f"{self.name}: nothing was judged")
+
+
+class Placing:
+    """Says of a check that is skipped where it stands in its policy, and not where in our code pytest was told to."""
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Put the policy's line into the report, for `-rs` and JUnit."""
+        report = yield
+        if isinstance(item, CheckItem) and report.skipped and isinstance(report.longrepr, tuple):
+            report.longrepr = (str(item.path), item.check.place.line, report.longrepr[2])
+        return report
 
 
 class VerdictItem(_GateItem):
@@ -144,7 +157,7 @@ class VerdictItem(_GateItem):
 
     def runtest(self) -> None:
         """Fail unless the policy passed and all of it was run."""
-        from fidelity_gate.wording import blocks
+        from fidelity_gate.wording import blocks, simulated_note
 
         report = self.reported()
         self.carry(verdict_properties(report))
@@ -153,10 +166,12 @@ class VerdictItem(_GateItem):
         if self.left_out:
             names = ", ".join(self.left_out)
             fail(f"{VERDICT}: {len(self.left_out)} of {len(self.gate.checks)} checks were deselected: {names}")
+        if note := simulated_note(report):
+            self.warn(FidelityGateWarning(one_line(f"{VERDICT}: {note.lstrip('; ')}")))
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
         """Return the policy; a line too, because pytest wants one of whatever a mark skips."""
-        return self.path, 0, self.name
+        return self.path, 0, title(self.nodeid)
 
 
 def fail(text: str) -> NoReturn:

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING
 from fidelity_gate import __version__
 from fidelity_gate.records import Outcome, Severity
 from fidelity_gate.text import printable
-from fidelity_gate.wording import comparison, finding_lines, findings_behind, headline, requirement, verdict_line
+from fidelity_gate.wording import (
+    comparison,
+    device_of,
+    finding_lines,
+    findings_behind,
+    headline,
+    requirement,
+    simulated_devices,
+    verdict_line,
+)
 
 if TYPE_CHECKING:
     from fidelity_gate.records import Check, CheckResult, Policy, Report
@@ -30,6 +39,15 @@ def item_name(check: Check, candidate: str) -> str:
 def distinct(names: list[str]) -> list[str]:
     """Number every second item of one name (`a-b` for `c`, and `a` for `b-c`), so that each can be selected."""
     return [f"{name}.{names[: at + 1].count(name)}" if name in names[:at] else name for at, name in enumerate(names)]
+
+
+def title(nodeid: str) -> str:
+    """Return `gate.verdict of gates/release.gate.yaml`: what stands above a failure, where there may be many policies.
+
+    pytest shows the dots of a title that ends a node id as `::`; this one does not.
+    """
+    file, _, name = nodeid.rpartition("::")
+    return one_line(f"{name} of {file}")
 
 
 def one_line(text: str) -> str:
@@ -83,6 +101,8 @@ def check_properties(report: Report, result: CheckResult) -> list[tuple[str, str
         "fg_check": check.id,
         "fg_candidate": result.candidate,
         "fg_target": check.target,
+        "fg_device": device_of(result),
+        "fg_simulated": "true" if device_of(result) in simulated_devices(report) else "",
         "fg_metric": check.metric,
         "fg_outcome": result.outcome.value,
         "fg_observed": "" if result.observed is None else repr(result.observed),
@@ -102,6 +122,8 @@ def verdict_properties(report: Report) -> list[tuple[str, str]]:
         "fg_exit_code": str(verdict.exit_code),
         "fg_met": str(verdict.met),
         "fg_required_checks": str(verdict.required),
+        "fg_waived": str(verdict.waived or ""),
+        "fg_simulated": ", ".join(simulated_devices(report)),
     }
     candidates = report.measured.candidates if report.measured else ()
     each = {f"fg_candidate_digest.{record.name}": record.facts.digest for record in candidates}
