@@ -211,6 +211,12 @@ def test_what_a_filter_leaves_out_is_still_compared_with(devices, records):
     assert "none of 2 profiles" in err
 
 
+def test_a_file_without_a_profile_says_so(devices, tmp_path):
+    (tmp_path / "records.json").write_bytes(sealing.dump(()))
+    code, _, err = devices("show", "records.json")
+    assert (code, "records.json: holds no profile (devices record writes them)" in err) == (3, True)
+
+
 def test_json_holds_seconds_and_bytes_raw_and_reads_strictly(devices, records):
     code, out, _ = devices("show", records, "--json", "--max-step", "30 ms")
     assert code == 1
@@ -368,6 +374,16 @@ def test_sources_that_make_no_record_are_refused(devices, records, tmp_path, sou
     assert code == 2
     assert said in err
     assert not (tmp_path / "new.json").exists()
+
+
+@pytest.mark.parametrize("verb", [("record", "-o", "new.json"), ("show",)])
+def test_a_run_that_a_newer_version_saved_says_so(devices, tmp_path, verb):
+    run_in(tmp_path, RAN)
+    path = tmp_path / "measurements.json"
+    path.write_bytes(path.read_bytes().replace(b"measurements/v1", b"measurements/v2"))
+    code, _, err = devices(*verb, "measurements.json")
+    assert code == 2
+    assert "'fidelity-gate/measurements/v2', written by a newer fidelity-gate (update: this version reads" in err
 
 
 def test_records_never_replace_what_is_read_nor_a_file_of_something_else(devices, tmp_path):

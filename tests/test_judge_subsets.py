@@ -49,6 +49,11 @@ def test_other_probes_than_those_that_are_asked_for_are_no_measurement(rows, val
     assert reason in result.reason
 
 
+@pytest.mark.parametrize("rows", [(0, *ROWS[1:]), range(8), range(32, 40)])
+def test_the_first_and_the_last_probe_may_be_among_them(rows):
+    assert judged(rows=tuple(rows)).outcome is Outcome.PASS
+
+
 @pytest.mark.parametrize("options", [(("device", "phone"),), (("probes", 0),), (("probes", True),), (("probes", "8"),)])
 def test_a_check_that_asks_for_all_probes_is_not_decided_by_some(options):
     assert judged(replace(CHECK, options=options)).outcome is Outcome.NOT_MEASURED

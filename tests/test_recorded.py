@@ -13,7 +13,7 @@ from fakes import some_facts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx_steps import REASONER, reasoner, write
-from saved_profiles import DIGEST, GRAPH, MIB, NOW, PROFILE, profile, published
+from saved_profiles import DIGEST, GRAPH, MIB, NOW, ON_NPU, PROFILE, RUNS, profile, published
 
 from fidelity_gate import registry
 from fidelity_gate.cli import answer
@@ -122,6 +122,22 @@ def test_two_records_that_are_equally_new_and_differ_decide_nothing():
     with pytest.raises(NotMeasured, match="2 records of 2026-05-01 match, and they differ"):
         found(PROFILE, twin)
     assert found(PROFILE, PROFILE) == PROFILE
+
+
+def test_one_measurement_that_was_recorded_of_a_run_and_of_its_job_is_one():
+    of_job = profile(origin=Origin.JOB, source="https://hub.example/jobs/jabc123/", model="int8", variant="")
+    of_verdict = profile(source="measurements.json (sha256 fedc)")
+    assert found(of_job, PROFILE) == found(PROFILE, of_job) == PROFILE
+    assert found(of_job, of_verdict, PROFILE).origin is Origin.RUN
+    for other in (
+        {"run_seconds": RUNS[1:]},
+        {"host_seconds": 0.001},
+        {"profile": replace(ON_NPU, process_peak_bytes=MIB)},
+        {"peak_bytes": MIB},
+        {"runs_per_step": 4},
+    ):
+        with pytest.raises(NotMeasured, match="2 records of 2026-05-01 match, and they differ"):
+            found(PROFILE, of_verdict, replace(of_job, **other))
 
 
 def test_what_the_policy_accepts_by_name_is_accepted():

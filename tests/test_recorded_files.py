@@ -71,7 +71,8 @@ def test_a_file_in_which_any_byte_was_changed_is_refused_or_says_the_very_same(p
         (lambda text: text.replace("0.0101", "NaN", 1), "NaN is not a number"),
         (lambda text: text.replace("0.0101", "1e999", 1), "1e999 is too large"),
         (lambda text: text.replace('"os":"14"', '"os":"14","os":"14"', 1), "stands twice"),
-        (lambda text: text.replace("records/v1", "records/v2"), "is not a file of saved profiles"),
+        (lambda text: text.replace("records/v1", "records/v2"), "written by a newer fidelity-gate"),
+        (lambda text: text.replace("records/v1", "record/v1", 1), "reads fidelity-gate/device-records/v1 only"),
         (lambda text: text.replace('"records"', '"record"'), "records: is missing"),
         (lambda text: text.replace('"sha256"', '"sha-256"'), "sha256: is missing"),
         (lambda text: text[:-40], "is not JSON"),
@@ -94,6 +95,16 @@ def test_a_record_with_a_field_too_many_is_refused_though_its_digest_is_right(tm
     sealed = {"sha256": sealing.sha256_hex(sealing._canonical(record)), "record": record}
     with pytest.raises(Refused, match=r"records\[0\]: blessed: is an unknown key"):
         sealing.load(json.dumps({"schema": sealing.SCHEMA, "records": [sealed]}).encode(), "here")
+
+
+def test_a_record_that_lacks_what_newer_ones_have_says_to_record_it_again():
+    record = json.loads(sealing.dump((PROFILE,)))["records"][0]["record"]
+    del record["host_seconds"]
+    sealed = {"sha256": sealing.sha256_hex(sealing._canonical(record)), "record": record}
+    with pytest.raises(Refused) as caught:
+        sealing.load(json.dumps({"schema": sealing.SCHEMA, "records": [sealed]}).encode(), "here")
+    assert str(caught.value).startswith("here: records[0]: host_seconds: is missing")
+    assert caught.value.hint == "edited, or of an older fidelity-gate: record it again"
 
 
 @pytest.mark.parametrize(
@@ -133,6 +144,15 @@ def test_records_are_added_behind_those_that_are_there_and_none_twice(tmp_path):
     before = path.read_bytes()
     assert sealing.add(path, (later,)).added == 0
     assert path.read_bytes() == before
+
+
+def test_what_lies_behind_a_link_is_added_to_and_the_link_stays(tmp_path):
+    path, link = written(tmp_path, PROFILE), tmp_path / "link.json"
+    link.symlink_to(path.name)
+    assert sealing.add(link, (published(),)).total == 2
+    assert link.is_symlink()
+    assert sealing.read(path) == (PROFILE, published())
+    assert not (tmp_path / ".link.json.lock").exists()
 
 
 @pytest.mark.parametrize("content", ["nothing of the kind", '{"schema": "fidelity-gate/device-records/v9"}', ""])

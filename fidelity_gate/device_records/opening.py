@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _SERVICE_KEY = "execution_summary"
 _OURS = ("fidelity-gate/measurements/", "fidelity-gate/report/")
+YAML = (".yaml", ".yml")
 
 
 def read_profiles(path: str | Path) -> tuple[tuple[SavedProfile, ...], str]:
@@ -24,14 +25,22 @@ def read_profiles(path: str | Path) -> tuple[tuple[SavedProfile, ...], str]:
     Raises:
         Refused: it is neither, or not whole; the message says how to make records of what it is.
     """
-    file = read_file(path, limit_bytes=sealing.LIMIT_BYTES)
     where = str(path)
+    refuse_yaml(where)
+    file = read_file(path, limit_bytes=sealing.LIMIT_BYTES)
     content = json_fields.parse(file.data, where=where)
     if published.is_published(content):
         return published.rows(content, where), file.digest
     if isinstance(content, dict):
         _refuse_raw(content, where)
     return sealing.load(file.data, where), file.digest
+
+
+def refuse_yaml(path: str) -> None:
+    """Raise for what lies in YAML: the perf.yaml of a model of ai-hub-models, perhaps, which records are made of."""
+    if path.endswith(YAML):
+        hint = "of a perf.yaml: fidelity-gate devices record FILE --name MODEL --measured DAY -o RECORDS"
+        raise Refused("is YAML, and holds no records", where=path, hint=hint)
 
 
 def _refuse_raw(content: dict[str, object], where: str) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ from fidelity_gate.json_fields import Fields
 from fidelity_gate.records import DeviceProfile, UnitShare
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from fidelity_gate.records import Options
 
@@ -33,6 +33,21 @@ _MILLI = 1_000
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _LONGEST_TEXT = 500
 _MOST = 2**53
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What rows are of.
+
+    Attributes:
+        where: the file, for errors.
+        source: where it is from, for people.
+        published: the day, ISO 8601.
+    """
+
+    where: str
+    source: str
+    published: str
 
 
 def is_published(content: object) -> bool:
@@ -59,9 +74,26 @@ def rows(content: object, where: str) -> tuple[SavedProfile, ...]:
             whole.value(key)
     items = whole.items("rows")
     whole.done()
-    if len(items) > MOST_ROWS:
-        raise Refused(f"holds {len(items):,} rows", where=where, hint=f"at most {MOST_ROWS:,} a file")
-    found = [_row(Fields(item, where, f"rows[{at}]", Refused), source, published) for at, item in enumerate(items)]
+    return of_rows(((f"rows[{at}]", item) for at, item in enumerate(items)), Table(where, source, published))
+
+
+def of_rows(items: Iterable[tuple[str, object]], table: Table) -> tuple[SavedProfile, ...]:
+    """Return the profiles of rows, in their order.
+
+    Args:
+        items: where in the file each stands, and its content.
+        table: what they are of.
+
+    Raises:
+        Refused: as for `rows`.
+    """
+    found: list[tuple[SavedProfile, str]] = []
+    for path, item in items:
+        if len(found) == MOST_ROWS:
+            raise Refused(
+                f"holds more than {MOST_ROWS:,} rows", where=table.where, hint=f"at most {MOST_ROWS:,} a file"
+            )
+        found.append(_row(Fields(item, table.where, path, Refused), table.source, table.published))
     return tuple(_parts_apart(found))
 
 

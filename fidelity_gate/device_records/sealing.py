@@ -60,8 +60,9 @@ def load(data: bytes, where: str) -> tuple[SavedProfile, ...]:
             is not what its own digest says.
     """
     whole = Fields(json_fields.parse(data, where=where), where, "", Refused)
-    if whole.text("schema") != SCHEMA:
-        raise Refused("is not a file of saved profiles", where=where, field="schema", hint=f"expected {SCHEMA}")
+    schema = whole.text("schema")
+    if schema != SCHEMA:
+        raise record_json.other_schema(schema, SCHEMA, where)
     items = whole.items("records")
     whole.done()
     if len(items) > MOST_RECORDS:
@@ -84,7 +85,9 @@ def add(path: str | Path, records: tuple[SavedProfile, ...]) -> Added:
         Refused: what is there is no file of saved profiles.
         ReportNotWritten: the new file could not be written, or another process keeps it locked.
     """
-    target = Path(path)
+    given = Path(path)
+    # A link is followed: what lies behind it is added to, under its own lock, and the link stays one.
+    target = Path(os.path.realpath(given)) if given.exists() else given
     with _locked(target):
         before = read(target) if os.path.lexists(target) else ()
         known = frozenset(before)
@@ -121,7 +124,7 @@ def _opened(item: object, path: str, where: str) -> SavedProfile:
             field=path,
             hint=hint,
         )
-    return record_json.load(data, SavedProfile, RECORD_SCHEMA, where=f"{where}: {path}")
+    return record_json.load(data, SavedProfile, RECORD_SCHEMA, where=f"{where}: {path}", mend="record it again")
 
 
 def _canonical(content: object) -> bytes:

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from fidelity_gate.records import Depth
 
-# Two clocks are never quite one; a record from further ahead than this is not believed.
 _SHOWN = 60
 _MOST_NAMED = 3
+_MOST_BELIEVED = (Origin.RUN, Origin.JOB, Origin.BY_HAND, Origin.PUBLISHED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,11 +159,19 @@ def _newest(records: tuple[SavedProfile, ...]) -> SavedProfile:
     if len(dated) < len(records):
         return next(record for record in records if moment(record.measured) is None)
     last = max(made for made, _ in dated)
-    newest = {record for made, record in dated if made == last}
-    if len(newest) > 1:
-        what = f"{len(newest)} records of {last:%Y-%m-%d} match, and they differ"
+    newest = [record for made, record in dated if made == last]
+    differing = len({_told(record) for record in newest})
+    if differing > 1:
+        what = f"{differing} records of {last:%Y-%m-%d} match, and they differ"
         raise NotMeasured(what, hint="name the os too, or keep one of them")
-    return newest.pop()
+    return min(newest, key=lambda record: _MOST_BELIEVED.index(record.origin))
+
+
+def _told(record: SavedProfile) -> tuple[object, ...]:
+    """Return what a record says of the device: equal where one job was recorded of its run, and then by its id."""
+    depth = record.depth if record.origin is Origin.PUBLISHED else None
+    figures = (record.run_seconds, record.host_seconds, record.peak_bytes, record.profile)
+    return record.job_id, record.simulated, record.runs_per_step, depth, figures
 
 
 def _refuse_faulty(record: SavedProfile) -> None:

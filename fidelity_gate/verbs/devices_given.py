@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from fidelity_gate import json_fields, measurements_file
 from fidelity_gate.device_records.making import GivenFile, from_measurements
-from fidelity_gate.device_records.opening import read_profiles
+from fidelity_gate.device_records.opening import read_profiles, refuse_yaml
 from fidelity_gate.errors import NotMeasured, Refused
 from fidelity_gate.files import read_file, sha256_hex
 from fidelity_gate.protocols import OpenedGraph
@@ -48,6 +48,7 @@ def profiles_of(path: str) -> tuple[SavedProfile, ...]:
     Raises:
         Refused: it is none of these, or not whole.
     """
+    refuse_yaml(path)
     run = run_in(path)
     return read_profiles(path)[0] if run is None else recorded_from(run)
 
@@ -79,15 +80,20 @@ def run_in(path: str) -> SavedRun | None:
     """
     file = read_file(path, limit_bytes=verdicts.LIMIT_BYTES)
     content = json_fields.parse(file.data, where=path)
-    schema = content.get("schema") if isinstance(content, dict) else None
-    if schema == measurements_file.SCHEMA:
+    schema = str(content.get("schema")) if isinstance(content, dict) else ""
+    if _is_of(schema, measurements_file.SCHEMA):
         return SavedRun(path, file.digest, measurements_file.load(file.data, path))
-    if schema != verdicts.SCHEMA:
+    if not _is_of(schema, verdicts.SCHEMA):
         return None
     measured = verdicts.load(file.data, path).measured
     if measured is None:
         raise Refused("is the report of a run that measured nothing", where=path)
     return SavedRun(path, file.digest, measured)
+
+
+def _is_of(schema: str, ours: str) -> bool:
+    """Return whether a schema is ours, in whatever version: whoever loads it says which one it reads."""
+    return schema.rpartition("/v")[0] == ours.rpartition("/v")[0]
 
 
 def hashed(path: str) -> GivenFile:

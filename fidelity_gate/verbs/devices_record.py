@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -12,11 +12,13 @@ import click
 
 from fidelity_gate.device_records import sealing
 from fidelity_gate.device_records.making import Named, from_job, from_profile
+from fidelity_gate.device_records.opening import YAML
 from fidelity_gate.device_records.saved import CLOCKS_APART, Origin, SavedProfile, fault, moment
 from fidelity_gate.errors import NotMeasured, Refused, UsageError
 from fidelity_gate.text import printable
 from fidelity_gate.verbs.devices_given import hashed, recorded_from, run_in
 from fidelity_gate.verbs.orders import refuse_overwriting, write_stdout
+from fidelity_gate.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,14 +32,17 @@ Examples:
   fidelity-gate devices record jabc123 --model int8.onnx -o records/s24.json
   fidelity-gate devices record profile.json --model int8.onnx --device 'Samsung Galaxy S24' --os 14 --runtime onnx \\
       --measured 2026-05-04 -o records/s24.json
+  fidelity-gate devices record perf.yaml --name resnet18 --measured 2026-02-12 -o records/resnet18.json
 
-SOURCE is a saved run (measurements.json, or the verdict of --report json), the id of a job of the service, or the file
-that the service's client writes with download_profile(). Such a profile does not say what ran where: the options do,
-and the record is marked as bound by hand. What is recorded already is not recorded twice; the file is replaced whole.
+SOURCE is a saved run (measurements.json, or the verdict of --report json), the id of a job of the service, the file
+that the service's client writes with download_profile(), or the perf.yaml that ai-hub-models publishes of a model. A
+profile alone does not say what ran where: the options do, and the record is marked as bound by hand; a perf.yaml does
+not say of which model and day it is. What is recorded already is not recorded twice; the file is replaced whole.
 """
 JOB_ID = re.compile(r"[A-Za-z0-9]{4,40}", re.ASCII)
 PROFILE_BYTES = 64 * 2**20
 FETCH_SECONDS = 60.0
+MOST_TOLD = 20  # records, a line each
 _SUMMARY = "execution_summary"
 
 
@@ -86,7 +91,7 @@ def word_options(command: Callable[..., int]) -> Callable[..., int]:
     help="Of a profile alone: what it was compiled for.",
 )
 @click.option(
-    "--measured", default="", metavar="DAY", help="Of a profile alone: when, as 2026-05-04, or with the time."
+    "--measured", default="", metavar="DAY", help="Of a profile alone, a perf.yaml: when; 2026-05-04, or with the time."
 )
 def record(  # noqa: PLR0913  (one argument an option: click's way)
     *,
@@ -146,10 +151,12 @@ def save(output: str, records: tuple[SavedProfile, ...]) -> None:
     count = f"{done.added} record{'' if done.added == 1 else 's'}"
     known = f", {done.known} known already" if done.known else ""
     write_stdout(f"{count} added to {printable(output)}{known}; it holds {done.total}\n")
-    for one in records:
+    for one in records[:MOST_TOLD]:
         system = f", OS {one.os}" if one.os else ""
         where = f"{one.device}{system}, {one.runtime or 'runtime unstated'}, {one.compute_unit or 'unit unstated'}"
         write_stdout(printable(f"  {one.name}: {where}, {one.measured[:10]}, {one.label}", 300) + "\n")
+    if len(records) > MOST_TOLD:
+        write_stdout(f"  ... and {len(records) - MOST_TOLD} more: fidelity-gate devices show {printable(output)}\n")
 
 
 def _of_file(source: str, word: Word) -> tuple[SavedProfile, ...]:
@@ -157,9 +164,11 @@ def _of_file(source: str, word: Word) -> tuple[SavedProfile, ...]:
     from fidelity_gate.device_records.opening import read_profiles
     from fidelity_gate.files import read_file
 
+    if source.endswith(YAML):
+        return _of_perf_yaml(source, word)
     run = run_in(source)
     if run is not None:
-        _refuse_word(word, source)
+        _refuse_word(word, source, "a saved run says itself what ran where")
         return recorded_from(run)
     content = json_fields.parse(read_file(source, limit_bytes=PROFILE_BYTES).data, where=source)
     if isinstance(content, dict) and _SUMMARY in content:
@@ -168,6 +177,23 @@ def _of_file(source: str, word: Word) -> tuple[SavedProfile, ...]:
     raise Refused(
         "holds records, or published rows, already", where=source, hint="name it as a policy's path: as it is"
     )
+
+
+def _of_perf_yaml(source: str, word: Word) -> tuple[SavedProfile, ...]:
+    """Return the records of a perf.yaml; the options have to say of which model it is, and of which day."""
+    from fidelity_gate.verbs.devices_published import of_perf_yaml
+
+    for option in ("name", "measured"):
+        if not getattr(word, option):
+            what = "is missing: a perf.yaml does not say it"
+            raise UsageError(what, where=source, field=f"--{option}", hint="see devices record --help")
+    _refuse_word(replace(word, name="", measured=""), source, "a perf.yaml says itself what ran where")
+    _refuse_moment(word.measured)
+    found = of_perf_yaml(source, word.name, word.measured)
+    if found.timeless:
+        told = f"{counted(found.timeless, 'job')} of {printable(source)} without a time left out"
+        click.echo(told, err=True)
+    return found.profiles
 
 
 def _of_profile(content: dict[str, object], source: str, word: Word) -> SavedProfile:
@@ -216,18 +242,15 @@ def _named(word: Word, otherwise: str) -> Named:
 
 
 def _with_precision(found: SavedProfile, word: Word) -> SavedProfile:
-    from dataclasses import replace
-
     return replace(found, precision=word.precision) if word.precision else found
 
 
-def _refuse_word(word: Word, source: str) -> None:
-    """Raise where options would say of a saved run what it says itself."""
+def _refuse_word(word: Word, source: str, what: str) -> None:
+    """Raise where options would say of a source what it says itself."""
     given = [
         name
         for name in ("model", "name", "variant", "precision", "device", "os", "runtime", "measured")
         if getattr(word, name)
     ]
     if given:
-        what = "a saved run says itself what ran where"
         raise UsageError(what, where=source, field=f"--{given[0]}", hint="leave it out")

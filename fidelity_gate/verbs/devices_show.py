@@ -81,6 +81,8 @@ def show(  # noqa: PLR0913  (one argument an option: click's way)
     known = tuple(record for file in files for record in profiles_of(file))
     wanted = Filter(model, device, runtime, precision)
     chosen = tuple(record for record in known if wanted.takes(record))
+    if not known:
+        raise NotMeasured("holds no profile", where=", ".join(files), hint="devices record writes them")
     if not chosen:
         raise NotMeasured(f"none of {len(known)} profiles is one of these", hint="patterns: --device 'Samsung*'")
     reading = Reading(statistic, runs_per_step)

@@ -117,7 +117,7 @@ def _row(record: SavedProfile, now: datetime) -> tuple[str, ...]:
     spread = profile.inference_peak_bytes
     cells = (
         record.model,
-        f"{record.variant} ({record.precision})" if record.variant != record.precision else record.precision,
+        f"{record.variant} ({record.precision})" if record.variant not in ("", record.precision) else record.precision,
         record.device,
         record.os,
         record.runtime or UNSTATED,
