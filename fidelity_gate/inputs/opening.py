@@ -41,8 +41,8 @@ def open_inputs(spec: InputsSpec, base: str | None = None, *, field: str = "inpu
     return replace(probes, digest=digest)
 
 
-def from_path(text: str) -> InputsSpec:
-    """Return the specification of `FILE` or `SOURCE:key=value,...`, as the command line writes it.
+def from_path(text: str, *, field: str = "--inputs") -> InputsSpec:
+    """Return the specification of `FILE` or `SOURCE:key=value,...`, as the command line writes it in an option.
 
     A file is read by its suffix (.npz, .npy, .safetensors, .wav), and a folder that has .wav files as those. Beside a
     `..._inputs.npy` the `..._labels.npy` and `..._puzzle_identifiers.npy` of the official data sets are taken too.
@@ -52,13 +52,13 @@ def from_path(text: str) -> InputsSpec:
     """
     match = _SOURCE.fullmatch(text)
     if match and not Path(text).exists():
-        return _from_source(match[1], match[2])
+        return _from_source(match[1], match[2], field)
     suffix = _suffix_of(Path(text))
     if not suffix and text in registry.table_of(ROOM):
-        return _from_source(text, "")
+        return _from_source(text, "", field)
     if suffix not in _BY_SUFFIX:
         hint = f"{', '.join(sorted(_BY_SUFFIX))}, or a source: sudoku:count=100,seed=1"
-        raise UsageError("cannot tell from its suffix what kind of file it is", where=text, field="--inputs", hint=hint)
+        raise UsageError("cannot tell from its suffix what kind of file it is", where=text, field=field, hint=hint)
     beside = _beside(Path(text)) if suffix == ".npy" else ()
     return InputsSpec(_BY_SUFFIX[suffix], tuple(sorted((("path", text), *beside))))
 
@@ -70,17 +70,17 @@ def _suffix_of(path: Path) -> str:
     return SUFFIX if path.suffix.lower() == SUFFIX else path.suffix
 
 
-def _from_source(name: str, text: str) -> InputsSpec:
-    pairs = [_pair(part) for part in text.split(",")] if text else []
+def _from_source(name: str, text: str, field: str) -> InputsSpec:
+    pairs = [_pair(part, field) for part in text.split(",")] if text else []
     # Built here once, so that a mistake is told as one of the command line, and its text is parsed.
-    plug = registry.build(ROOM, name, pairs, field="--inputs", kind=UsageError, from_text=True)
+    plug = registry.build(ROOM, name, pairs, field=field, kind=UsageError, from_text=True)
     return InputsSpec(name, _typed(plug, pairs))
 
 
-def _pair(part: str) -> tuple[str, str]:
+def _pair(part: str, field: str) -> tuple[str, str]:
     key, equals, value = part.partition("=")
     if not equals or not key:
-        raise UsageError(f"'{part[:60]}' is not key=value", field="--inputs", hint="sudoku:size=6,givens=12,count=100")
+        raise UsageError(f"'{part[:60]}' is not key=value", field=field, hint="sudoku:size=6,givens=12,count=100")
     return key, value
 
 

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 import click
 
 from fidelity_gate.errors import UsageError
+from fidelity_gate.verbs.given_inputs import given_inputs
 from fidelity_gate.verbs.given_model import given_model
 
 if TYPE_CHECKING:
     from fidelity_gate.compress.choosing import OptionHelp
     from fidelity_gate.protocols import Progress
-    from fidelity_gate.records import Artifact, ModelFacts, OnnxArtifact, Probes
+    from fidelity_gate.records import Artifact, ModelFacts, OnnxArtifact
 
 EPILOG = """\b
 Examples:
@@ -87,14 +88,14 @@ def candidate(
         reference: path of the model.
         recipe: `NAME[,key=value...]`.
         pairs: facts that the file lacks, `KEY=VALUE`.
-        calibration: a file of puzzles, or `SOURCE:key=value,...`.
+        calibration: a file of puzzles, `SOURCE:key=value,...`, or `zoo:NAME`.
         progress: told how far it is.
     """
     from fidelity_gate.compress.choosing import parse_recipe
     from fidelity_gate.models.opening import open_model
 
     chosen = parse_recipe(recipe)
-    probes = None if calibration is None else _calibration(calibration)
+    probes = None if calibration is None else given_inputs(calibration, "calibration", field="--calibration")
     with contextlib.redirect_stdout(sys.stderr):  # whatever libraries print does not belong in the table
         model = open_model(given_model(reference, pairs))
         return model.facts, chosen.compress(model, probes, progress)
@@ -168,12 +169,6 @@ def _option_lines(option: OptionHelp) -> list[str]:
 def _indented(text: str, columns: int) -> list[str]:
     margin = " " * columns
     return textwrap.wrap(text, _LINE_WIDTH, initial_indent=margin, subsequent_indent=margin)
-
-
-def _calibration(text: str) -> Probes:
-    from fidelity_gate.inputs.opening import from_path, open_inputs
-
-    return open_inputs(from_path(text), ".")
 
 
 def _refuse_target(target: str, reference: str, calibration: str | None, suffix: str) -> None:

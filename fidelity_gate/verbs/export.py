@@ -17,6 +17,7 @@ from fidelity_gate.graphs.step_metadata import Unit
 from fidelity_gate.text import printable
 from fidelity_gate.verbs.columns import columns
 from fidelity_gate.verbs.export_targets import orders
+from fidelity_gate.verbs.given_inputs import given_inputs
 from fidelity_gate.verbs.orders import write_stdout
 from fidelity_gate.verbs.progress import Bar
 
@@ -172,22 +173,19 @@ def _made(model: OpenedModel, plan: ExportPlan, check: _Check) -> _Made:
 def _source(reference: str, inputs: str | None) -> str | None:
     """Return where puzzles come from; a zoo model has its own."""
     if inputs is None and reference.startswith("zoo:"):
-        return f"{reference}/evaluation"
+        return reference
     return inputs
 
 
 def _probes(facts: ModelFacts, source: str | None) -> Probes:
     """Return a few probes of the source, or random ones."""
     from fidelity_gate.exporting.verification import MOST_PROBES
-    from fidelity_gate.zoo.paths import located
 
     if source is None:
         from fidelity_gate.exporting.probing import random_probes
 
         return random_probes(facts, MOST_PROBES)
-    from fidelity_gate.inputs.opening import from_path, open_inputs
-
-    probes = open_inputs(from_path(located(source)), ".")
+    probes = given_inputs(source)
     return probes.rows(0, min(len(probes), MOST_PROBES))
 
 

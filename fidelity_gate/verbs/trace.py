@@ -15,6 +15,7 @@ import click
 from fidelity_gate.errors import UsageError
 from fidelity_gate.files import delete_stale, head
 from fidelity_gate.records import Depth, RunSpec
+from fidelity_gate.verbs.given_inputs import given_inputs
 from fidelity_gate.verbs.given_model import given_model
 from fidelity_gate.verbs.orders import write_stdout
 
@@ -66,7 +67,6 @@ def trace(  # noqa: PLR0913  (one argument an option: click's way)
     allow_code: bool,
 ) -> int:
     """Save the carries of MODEL after every step, for other tools."""
-    from fidelity_gate.inputs.opening import from_path, open_inputs
     from fidelity_gate.models.opening import open_model
 
     refuse_output(output, (model, inputs))
@@ -74,7 +74,7 @@ def trace(  # noqa: PLR0913  (one argument an option: click's way)
     with contextlib.redirect_stdout(sys.stderr):  # whatever libraries print does not belong on stdout
         opened = open_model(replace(given_model(model, pairs, name="model"), use=use), allow_code=allow_code)
         depth = chosen_depth(opened.facts.depth, steps, h_cycles, l_cycles)
-        probes = open_inputs(from_path(inputs), ".")
+        probes = given_inputs(inputs)
         start, stop = chosen_rows(rows, len(probes))
         job = _Job(opened, depth, probes, range(start, stop), RunSpec(threads=threads, batch=batch))
         shapes = _save(job, output)

@@ -39,6 +39,19 @@ def located(path: str) -> str:
     return str(getattr(found, rows))
 
 
+def spelled(text: str, part: str) -> str:
+    """Return `zoo:NAME[/PART][,key=value,...]` of a command line as the source that reads those rows.
+
+    Args:
+        text: anything else is returned as it is.
+        part: "evaluation" or "calibration", where the text does not say.
+    """
+    if not is_zoo(text):
+        return text
+    name, comma, options = text.partition(",")
+    return f"npz:path={name if '/' in name else f'{name}/{part}'}{comma}{options}"
+
+
 def resolve(policy: Policy) -> Policy:
     """Return the policy with every path into the zoo replaced by the file's own.
 
@@ -49,8 +62,8 @@ def resolve(policy: Policy) -> Policy:
         policy,
         reference=_model(policy.reference),
         candidates=tuple(map(_model, policy.candidates)),
-        inputs=_rows(policy.inputs, "evaluation"),
-        calibration=_rows(policy.calibration, "calibration") if policy.calibration else None,
+        inputs=located_rows(policy.inputs, "evaluation"),
+        calibration=located_rows(policy.calibration, "calibration") if policy.calibration else None,
     )
 
 
@@ -58,8 +71,16 @@ def _model(spec: ModelSpec) -> ModelSpec:
     return replace(spec, path=located(spec.path))
 
 
-def _rows(spec: InputsSpec, part: str) -> InputsSpec:
-    """Return the rows with their files; `use: zoo` names a model and means the rows that belong in this place."""
+def located_rows(spec: InputsSpec, part: str) -> InputsSpec:
+    """Return the rows with their files; `use: zoo` names a model and means the rows that belong in this place.
+
+    Args:
+        spec: with paths into the zoo, or none.
+        part: "evaluation" or "calibration", where `use: zoo` does not say.
+
+    Raises:
+        UsageError: no model has one of the names, or it has no such rows.
+    """
     if spec.use == ZOO:
         path = str(dict(spec.options)["path"])
         told = (("symbols", shown),) if (shown := _symbols(path)) else ()
