@@ -10,6 +10,7 @@ from fidelity_gate.records import Aggregate, Direction
 from fidelity_gate.reports.html.figures import device_named, notable, told
 from fidelity_gate.reports.html.introductions import NOTES, TITLES
 from fidelity_gate.reports.html.scales import Shape, even_scale, nines, nines_scale
+from fidelity_gate.reports.html.sparklines import thinned
 from fidelity_gate.units import format_exact
 from fidelity_gate.wording import simulated_devices
 
@@ -24,7 +25,6 @@ ORDER = tuple(TITLES)
 HERE = "here"
 MOST_SETS = 8
 MOST_PANELS = 24
-MOST_STEPS = 48  # of a panel; of more, evenly chosen ones are shown
 
 LEFT, RIGHT, TOP, BOTTOM = 58.0, 254.0, 10.0, 158.0
 APART = 12.0  # between two labels
@@ -106,22 +106,6 @@ def curve_sets(index: Index, names: tuple[str, ...]) -> tuple[CurveSet, ...]:
     return tuple(_set(index, metric, options, groups[place, metric, options]) for place, metric, options in chosen)
 
 
-def sparkline(points: Iterable[CurvePoint], scale: Scale) -> Shape:
-    """Return the mean over the steps as the points of a line in a box of 100 by 24."""
-    found = _thinned(tuple(points))
-    across = max(1, len(found) - 1)
-    return Shape(
-        " ".join(
-            f"{2 + 96 * place / across:.1f},{spark_y(scale.at(point.mean)):.1f}" for place, point in enumerate(found)
-        )
-    )
-
-
-def spark_y(place: float) -> float:
-    """Return the height of a place of a scale in the box of a sparkline, whose ends are at 22 and 2."""
-    return 22 - 20 * place
-
-
 def is_cosine(one: Measurement) -> bool:
     """Return whether a metric is shown by its distance from 1: values of no unit that end there."""
     points = [figure for point in one.curve for figure in (point.mean, point.worst)]
@@ -166,8 +150,8 @@ def _scale_of(index: Index, found: Iterable[Measurement]) -> Scale:
 
 
 def _panel(index: Index, one: Measurement, scale: Scale, ends: tuple[int, int]) -> Panel:
-    points = _thinned(one.curve)
-    floor = _thinned(tuple(point for point in one.floor_curve if ends[0] <= point.step <= ends[1]))
+    points = thinned(one.curve)
+    floor = thinned(tuple(point for point in one.floor_curve if ends[0] <= point.step <= ends[1]))
     tail = Aggregate.P95 if one.direction is Direction.LOWER else Aggregate.P05
     kinds = (("mean", Aggregate.MEAN, "mean"), ("tail", tail, "p05"), ("worst", Aggregate.WORST, "worst"))
     last = _at(one) == "last"
@@ -177,7 +161,7 @@ def _panel(index: Index, one: Measurement, scale: Scale, ends: tuple[int, int]) 
         bounds = index.bounds_of(one, aggregate) if last else ()
         texts[kind] = f"{aggregate.value} {_short(_told(one, getattr(points[-1], name), bounds))}"
         drawn.append((kind, [(_x(p.step, ends), _y(scale.at(getattr(p, name)))) for p in points]))
-    here = _thinned(tuple(point for point in one.curve_here if ends[0] <= point.step <= ends[1]))
+    here = thinned(tuple(point for point in one.curve_here if ends[0] <= point.step <= ends[1]))
     if here:
         texts[HERE] = f"{HERE} {_short(_told(one, here[-1].mean))}"
         drawn.append((HERE, [(_x(p.step, ends), _y(scale.at(p.mean))) for p in here]))
@@ -186,11 +170,13 @@ def _panel(index: Index, one: Measurement, scale: Scale, ends: tuple[int, int]) 
         texts["floor"] = "noise floor \N{UPWARDS ARROW}" if higher else "noise floor"
         drawn.append(("floor", [(_x(p.step, ends), _y(scale.at(p.mean))) for p in floor]))
     places = _spread([line[-1][1] for _, line in drawn])
-    lines = tuple(
+    found = (
         Line(kind, _joined(line), line[-1][1], texts[kind], place)
         for (kind, line), place in zip(drawn, places, strict=True)
     )
-    lines = tuple(sorted(lines, key=lambda line: line.kind != HERE))  # drawn last: the device's may lie under it
+    lines = tuple(
+        sorted(found, key=lambda line: line.kind != HERE)
+    )  # the last to be drawn: the device's may be the same
     dots = tuple((x, y, kind) for kind, line in drawn for x, y in line) if len(points) == 1 else ()
     means, worsts = drawn[0][1], drawn[2][1]
     return Panel(
@@ -244,14 +230,6 @@ def _rows(one: Measurement, points: tuple[CurvePoint, ...], *beside: tuple[Curve
         )
         for point in points
     )
-
-
-def _thinned(points: tuple[CurvePoint, ...]) -> tuple[CurvePoint, ...]:
-    """Return at most `MOST_STEPS` of the points, the first and the last among them."""
-    if len(points) <= MOST_STEPS:
-        return points
-    kept = sorted({round(place * (len(points) - 1) / (MOST_STEPS - 1)) for place in range(MOST_STEPS)})
-    return tuple(points[place] for place in kept)
 
 
 def _step_labels(steps: list[int]) -> tuple[tuple[float, str], ...]:

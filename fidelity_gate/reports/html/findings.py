@@ -10,10 +10,12 @@ from fidelity_gate.reports.html.figures import count_of
 from fidelity_gate.wording import findings_count
 
 if TYPE_CHECKING:
-    from fidelity_gate.records import Finding, MeasurementSet
+    from fidelity_gate.records import Finding, Linted, MeasurementSet
 
 MOST_GROUPS = 60  # kinds of findings on one page
 MOST_PLACES = 12  # of one kind
+MOST_REASONS = 12
+MOST_CODES = 60
 TEXT = 400
 
 
@@ -37,6 +39,7 @@ class Looked:
 
     candidate: str
     summary: str
+    skipped: tuple[tuple[str, str], ...]  # why rules could not look, and which
     kinds: tuple[Kind, ...]
 
 
@@ -64,9 +67,18 @@ def findings(measured: MeasurementSet | None) -> Findings:
         ran, skipped = len(record.linted.checked), len(record.linted.skipped)
         counts = findings_count(record.linted.findings) if record.linted.findings else "nothing found"
         told = f"{counts}; {count_of(ran, 'rule')} looked" + (f", {skipped} could not" if skipped else "")
-        looked.append(Looked(record.name, told, tuple(kinds[:room])))
+        looked.append(Looked(record.name, told, _skipped(record.linted), tuple(kinds[:room])))
         room -= len(looked[-1].kinds)
     return Findings(tuple(sorted(looked, key=lambda one: not one.kinds)), left_out)
+
+
+def _skipped(linted: Linted) -> tuple[tuple[str, str], ...]:
+    """Return why rules could not look, the reason of most rules first, and which rules those are."""
+    reasons: dict[str, list[str]] = {}
+    for code, reason in linted.skipped:
+        reasons.setdefault(str(reason), []).append(code)
+    found = sorted(reasons.items(), key=lambda pair: (-len(pair[1]), pair[0]))
+    return tuple((reason[:TEXT], ", ".join(codes[:MOST_CODES])) for reason, codes in found[:MOST_REASONS])
 
 
 def _kind(found: list[Finding]) -> Kind:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fidelity_gate.records import Aggregate
-from fidelity_gate.reports.html.curves import spark_y, sparkline
 from fidelity_gate.reports.html.figures import count_of, told
 from fidelity_gate.reports.html.introductions import HEADLINE
 from fidelity_gate.reports.html.scales import Shape, nines_scale
+from fidelity_gate.reports.html.sparklines import spark_y, sparkline
 from fidelity_gate.units import format_value
 
 if TYPE_CHECKING:

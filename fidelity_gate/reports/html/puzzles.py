@@ -20,7 +20,10 @@ MOST_CANDIDATES = 24
 MOST_LETTERED = 400  # cells of a grid: of a larger one, only colours can be seen
 MOST_DESCRIBED = 24  # cells that differ, said in words
 LONGEST = 8  # characters of a token
+WRAP = 20  # cells of a line, where a probe is one long row
 SIDE = 20.0
+SMALL, MEDIUM = 6, 12  # columns of a picture
+FLAT = 4  # so many times wider than high, three pictures do not fit beside one another
 HUES = 10  # of coloured cells, in the style sheet
 DIFFERENT = ("wrong", "other")  # in the candidate's answer, and in the reference's
 WALL, EMPTY, PATH = "#", frozenset(" ._"), "o"
@@ -68,7 +71,7 @@ class Puzzle:
     facts: str
     verdict: str
     same: bool
-    size: str  # "small", "medium", "large"
+    size: str  # "small", "medium", "large", "long"
     pictures: tuple[Picture, ...]
 
 
@@ -153,9 +156,18 @@ def _puzzle(one: Exhibit, place: int) -> Puzzle:
         facts=close,
         verdict=_verdict(one),
         same=not differing,
-        size="small" if one.grid[1] <= 6 else "medium" if one.grid[1] <= 12 else "large",
+        size=_size(*_laid_out(one)),
         pictures=pictures,
     )
+
+
+def _size(rows: int, columns: int) -> str:
+    """Return the class of a picture: wide ones of few rows stand below one another."""
+    if columns <= SMALL:
+        return "small"
+    if rows * FLAT <= columns:
+        return "long"
+    return "medium" if columns <= MEDIUM else "large"
 
 
 def _verdict(one: Exhibit) -> str:
@@ -177,7 +189,7 @@ def _whole(one: Exhibit, answer: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _picture(one: Exhibit, title: str, tokens: tuple[int, ...], differing: frozenset[int], *, letters: bool) -> Picture:
-    rows, columns = one.grid
+    rows, columns = _laid_out(one)
     wide = SIDE
     if letters:
         wide = max(SIDE, 7.5 * max(len(_symbol(one, token)) for token in tokens) + 8)
@@ -203,9 +215,15 @@ def _picture(one: Exhibit, title: str, tokens: tuple[int, ...], differing: froze
         height=rows * SIDE,
         patches=tuple(Patch(kind, Shape("".join(shapes[kind]))) for kind in order),
         letters=tuple(marks),
-        lines=_lines(rows, columns, wide, 1, 1),
+        lines=_lines((rows, columns), wide, cells=len(tokens)),
         boxes=_boxes(one, wide),
     )
+
+
+def _laid_out(one: Exhibit) -> tuple[int, int]:
+    """Return the rows and columns of the picture: those of the grid, and of one long row several lines."""
+    rows, columns = one.grid
+    return (-(-columns // WRAP), WRAP) if rows == 1 and columns > WRAP else (rows, columns)
 
 
 def _letter(x: float, y: float, symbol: str, kind: str) -> Letter:
@@ -247,9 +265,17 @@ def _described(one: Exhibit, title: str, tokens: tuple[int, ...], differing: fro
     return f"{said}. Different: {'; '.join(cells)}" + (f"; and {more} more" if more else "")
 
 
-def _lines(rows: int, columns: int, wide: float, each_row: int, each_column: int) -> Shape:
-    across = "".join(f"M0 {row * SIDE:g}h{columns * wide:g}" for row in range(0, rows + 1, each_row))
-    down = "".join(f"M{column * wide:g} 0v{rows * SIDE:g}" for column in range(0, columns + 1, each_column))
+def _lines(grid: tuple[int, int], wide: float, each: tuple[int, int] = (1, 1), *, cells: int = 0) -> Shape:
+    """Return lines after every so many rows and columns; of fewer `cells` than a full grid, the last row is short."""
+    rows, columns = grid
+    last = (cells % columns or columns) if cells else columns
+    across = "".join(
+        f"M0 {row * SIDE:g}h{(last if row == rows else columns) * wide:g}" for row in range(0, rows + 1, each[0])
+    )
+    down = "".join(
+        f"M{column * wide:g} 0v{(rows if column <= last else rows - 1) * SIDE:g}"
+        for column in range(0, columns + 1, each[1])
+    )
     return Shape(across + down)
 
 
@@ -258,5 +284,7 @@ def _boxes(one: Exhibit, wide: float) -> Shape:
     rows, columns = one.grid
     box = BOXES.get("".join(one.symbols))
     if box and rows == columns == box[0] * box[1]:
-        return _lines(rows, columns, wide, *box)
+        return _lines(one.grid, wide, box)
+    if _laid_out(one) != one.grid:
+        return Shape("")
     return Shape(f"M0 0h{columns * wide:g}v{rows * SIDE:g}h-{columns * wide:g}z")
