@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from lxml import html as lxml_html
 from made import DEPTH, FIDELITY, facts, measured, measurement, policy, sram
-from pages import CREATED, curve, every_outcome, looked, rich, stopped
+from pages import CREATED, curve, every_outcome, exhibit, looked, rich, stopped
 from test_waiver_judging import DAY, MISSED, OTHER, RULES, WAIVER, waiving
 
 from fidelity_gate.judge import judge
@@ -29,6 +29,7 @@ from fidelity_gate.reports.html.figures import indexed
 from fidelity_gate.reports.html.next_steps import next_steps
 from fidelity_gate.reports.html.overview import overview, standing
 from fidelity_gate.reports.html.page import Html
+from fidelity_gate.reports.html.puzzles import Puzzle, gallery
 from fidelity_gate.reports.html.spreads import spread_sets
 from fidelity_gate.reports.html.waivers import waivers
 
@@ -246,3 +247,54 @@ def test_a_device_that_made_steps_says_what_ran_where_in_which_job():
     assert "Steps of int8 on rb3" in text
     assert "Nothing was computed: the device is gone" in text
     assert "https://hub.example/j7" in looked(page(on_devices())).links
+
+
+# ---------------------------------------------------------------- names and pictures of any shape
+
+
+def test_a_name_read_from_right_to_left_turns_nothing_around_that_stands_beside_it():
+    name = "\u05de\u05d5\u05e2\u05de\u05d3 \u05e9\u05e0\u05d9"
+    made = policy(candidates=(name,))
+    data = measured(measurement((0.5, 0.5), candidate=name), candidates=(name,))
+    found = page(Report(judge(made, data), made, data, CREATED))
+    assert f"carry-fidelity {name}&lrm;: 0.5000 &lt; 0.97" in found
+    assert looked(found).faults == []
+    assert "&lrm;" not in page(two(0.9, 0.9))
+
+
+def test_a_mark_for_reading_order_lets_no_markup_through():
+    name = "\u05d0<b>\u05d1&\"'"
+    look = looked(page(replace(stopped(), error=name)))
+    assert "b" not in {tag for tag, _ in look.seen}
+    assert "\u05d0\u200e<b>\u05d1\u200e&\"'" in "".join(look.text)
+
+
+def drawn(grid: tuple[int, int], **fields: object) -> Puzzle:
+    """Return the picture of one probe of this shape, in which the answers are read in opposite directions."""
+    tokens = tuple(2 + k % 7 for k in range(grid[0] * grid[1]))
+    made = exhibit("int8", 1, grid=grid, inputs=tokens, reference=tokens, answer=tokens[::-1], labels=(), **fields)
+    ((puzzle,),) = (wall.puzzles for wall in gallery(replace(measured(), exhibits=(made,)), ("int8",)).walls)
+    return puzzle
+
+
+def test_a_probe_that_is_one_long_row_is_shown_in_lines():
+    puzzle = drawn((1, 50), symbols=())
+    shown = puzzle.pictures[2]
+    assert puzzle.size == "long"
+    assert shown.height == 3 * 20
+    assert len(shown.letters) == 50
+    assert max(letter.x for letter in shown.letters) < shown.width
+    assert "row 1 column 26: 5 instead of 6" in puzzle.pictures[2].described
+    assert "M200 0v60" in shown.lines  # ten cells in the last line
+    assert "M220 0v40" in shown.lines
+
+
+@pytest.mark.parametrize(
+    ("grid", "size"), [((4, 4), "small"), ((9, 9), "medium"), ((30, 30), "large"), ((2, 20), "long"), ((1, 5), "small")]
+)
+def test_the_size_of_a_picture_follows_from_its_shape(grid, size):
+    assert drawn(grid).size == size
+
+
+def test_lint_says_why_rules_could_not_look():
+    assert "Why rules could not look at int8FG301no graph" in "".join(looked(page(rich())).text).replace("\n", "")
