@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from fidelity_gate.errors import GateError, Undecided, UsageError
 from fidelity_gate.text import printable
+from fidelity_gate.verbs.ci_runner import command
 from fidelity_gate.verbs.ci_verdict import NAME, Demand, Verdict, required
 
 
@@ -44,7 +45,7 @@ def main(arguments: list[str]) -> int:
         found = checked(arguments[0], dict(os.environ))
     except GateError as error:
         print(f"fidelity-gate: error: {error}", file=sys.stderr)
-        print(f"::error title=fidelity-gate::{_escaped(str(error))}")
+        print(command("error", str(error)))
         return int(error.exit_code)
     line = f"{found.verdict} (exit {found.exit_code}): {found.reason}"
     print(printable(line, 400))
@@ -56,10 +57,6 @@ def _said(variables: dict[str, str], name: str) -> str:
     if not value:
         raise Undecided(f"{name} is empty", hint="the gate's job says it in its outputs")
     return value
-
-
-def _escaped(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 if __name__ == "__main__":

@@ -78,8 +78,8 @@ class Expression:
         while not self._take(")"):
             values.append(self._or())
             self._take(",")
-        if name in ("always", "success"):
-            return True if name == "always" else self.succeeded
+        if name in ("always", "success", "cancelled"):
+            return {"always": True, "success": self.succeeded, "cancelled": False}[name]
         assert name == "format", name
         return values[0].format(*values[1:])
 
@@ -135,8 +135,8 @@ class Runner:
 
     def __post_init__(self):
         self.workspace, self.temp = self.folder / "work space", self.folder / "_temp"
-        self.artifacts, self.uses = self.folder / "artifacts", []
-        for one in (self.workspace, self.temp, self.artifacts):
+        self.artifacts, self.caches, self.uses = self.folder / "artifacts", self.folder / "caches", []
+        for one in (self.workspace, self.temp, self.artifacts, self.caches):
             one.mkdir(parents=True, exist_ok=True)
 
     def run(self, action, inputs):
@@ -236,6 +236,8 @@ class Runner:
         folder, _, pattern = given["path"].rpartition("/")
         found = sorted(Path(folder).glob(pattern))
         target = self.artifacts / given["name"]
+        if given.get("overwrite") == "true":
+            shutil.rmtree(target, ignore_errors=True)
         target.mkdir()  # a name is given once in a run
         for file in found:
             shutil.copy(file, target)
@@ -248,9 +250,14 @@ class Runner:
         return int(not found.is_dir()), {}
 
     def _cache_restore(self, given):
-        return 0, {"cache-hit": "", "cache-primary-key": given["key"]}
+        found = self.caches / given["key"]
+        if found.is_dir():
+            shutil.copytree(found, given["path"], dirs_exist_ok=True)
+        return 0, {"cache-hit": "true" if found.is_dir() else "", "cache-primary-key": given["key"]}
 
     def _cache_save(self, given):
+        if not (self.caches / given["key"]).exists():  # what is saved stays as it is
+            shutil.copytree(given["path"], self.caches / given["key"])
         return 0, {}
 
 

@@ -72,6 +72,8 @@ HOSTILE = (
     ({"FG_CANDIDATES": "int8=\x1b[2J.safetensors"}, 2),
     ({"FG_REFERENCE": "../../ref.safetensors"}, 2),
     ({"FG_REFERENCE": "{workspace}/ref.safetensors"}, 2),
+    ({"FG_REFERENCE_DIGEST": "abc"}, 2),
+    ({"FG_REFERENCE_DIGEST": "::error::x"}, 2),
     ({"FG_INPUTS": "npz:path={workspace}/eval.npz"}, 2),
     ({"FG_REPORTS": "out*"}, 2),
     ({"FG_REPORTS": "out\nverdict=passed"}, 2),
@@ -152,6 +154,19 @@ def test_an_older_pass_does_not_outlive_a_gate_that_says_nothing(step, tmp_path,
     assert json.loads((folder / "fidelity-gate-verdict.json").read_text())["verdict"] == "undecided"
 
 
+@pytest.mark.parametrize("words", [("--trusted", "none"), ("--reference-digest", "abc"), ("--candidate", "int8")])
+def test_what_cannot_be_meant_replaces_an_older_pass_in_any_ci(tmp_path, monkeypatch, capsys, words) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "reports"
+    folder.mkdir()
+    for name in ("fidelity-gate-verdict.json", "fidelity-gate.json", "fidelity-gate.xml"):
+        (folder / name).write_text("yesterday")
+    assert cli.answer(["ci", "run", "p.yaml", "--reports", "reports", "--commit", "c", *words]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert json.loads((folder / "fidelity-gate-verdict.json").read_text())["verdict"] == "refused"
+    assert "yesterday" not in (folder / "fidelity-gate.xml").read_text() + (folder / "fidelity-gate.json").read_text()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_run_that_is_told_to_stop_stops_the_gate_and_leaves_no_verdict(step, tmp_path, number) -> None:
     fake = tmp_path / "python"
@@ -190,7 +205,6 @@ def test_outputs_have_closed_forms_whatever_is_put_into_them(tmp_path) -> None:
     [
         ([], "ci needs a verb of its own"),
         (["rnu"], "did you mean run"),
-        (["run", "p.yaml", "--reports", "r", "--commit", "c", "--trusted", "none"], "none is no folder"),
         (["run", "p.yaml", "--reports", "r"], "Missing option '--commit'"),
         (["github"], "GITHUB_OUTPUT is not set"),
         (["plan"], "does not say which branch"),

@@ -14,8 +14,12 @@ reference: {reference}
 candidates: {{int8: {candidate}, int4: zoo:trm-addition}}
 inputs: {{use: npz, path: {inputs}}}
 recursion: {{h_cycles: 1, l_cycles: 2, steps: 2}}
+devices: {{phone: {{use: recorded, path: {records}, device: a phone, runtime: tflite, max_age: 9 d}}}}
+baseline: {{path: {baseline}}}
+history: {{path: {history}}}
 checks:
-  small-enough: {{metric: model_size, require: {{max: 400 KiB}}}}
+  no-larger: {{metric: model_size, require: {{max_regression: 1 %}}, against: baseline}}
+  as-fast: {{metric: latency, options: {{device: phone}}, require: {{max_regression: 5 %}}, against: history}}
 """
 
 
@@ -30,6 +34,7 @@ def folders(tmp_path):
 def given(folders, written=None, **more):
     workspace, trusted = folders
     own = {"reference": "../ref.safetensors", "candidate": "../dist/int8.safetensors", "inputs": "eval.npz"}
+    own |= {"records": "phone.json", "baseline": "main.json", "history": "runs.jsonl"}
     (trusted / "policies" / "release.yaml").write_text(POLICY.format(**own | (written or {})))
     rest = {"policy": "policies/release.yaml", "reference": "", "inputs": "", "candidates": ()} | more
     return Given(workspace=workspace, trusted=trusted, **rest)
@@ -65,9 +70,17 @@ def test_in_the_workspace_alone_everything_is_taken_as_it_is_given(folders) -> N
         {"reference": "{workspace}/ref.safetensors"},
         {"inputs": "{workspace}/eval.npz"},
         {"candidate": "../../int8.safetensors"},
+        {"reference": "../../workspace/ref.safetensors"},
+        {"reference": "link/ref.safetensors"},
+        {"inputs": "../../workspace/eval.npz"},
+        {"records": "{workspace}/phone.json"},
+        {"records": "../../workspace/phone.json"},
+        {"baseline": "{workspace}/main.json"},
+        {"history": "link/runs.jsonl"},
     ],
 )
 def test_a_policy_whose_own_paths_leave_the_checkout_for_what_is_judged_is_refused(folders, paths) -> None:
+    (folders[1] / "policies" / "link").symlink_to(folders[0])
     paths = {key: value.format(workspace=folders[0]) for key, value in paths.items()}
     with pytest.raises(PolicyError, match=r"lies in the workspace|leads out of the repository"):
         placed(given(folders, paths))

@@ -79,18 +79,29 @@ def test_the_step_says_so_in_closed_words_and_names_a_folder_that_nobody_can_gue
     assert told[0]["checkout"] != told[1]["checkout"]
 
 
-def test_a_cache_is_asked_for_by_name_and_saved_by_the_default_branch_alone() -> None:
+def test_downloads_are_cached_in_runs_of_the_default_branch_alone_where_no_pull_request_can_have_filled_it() -> None:
+    names = ("wanted", "downloads", "saved")
     cached = [step for step in STEPS if "cache" in step.get("uses", "") or step.get("id") == "wanted"]
-    assert len(cached) == 3
+    assert [step.get("id", "saved") for step in cached] == list(names)
 
     def wanted(inputs, **github):
-        contexts = {"inputs": inputs, "github": {"event": MAIN, **github}, "steps": {"downloads": {"outputs": {}}}}
-        return [bool(Expression(step["if"], contexts).value()) for step in cached]
+        """Return which of the steps run; one that is skipped says nothing."""
+        steps = {"wanted": {"outputs": {}}, "downloads": {"outputs": {}}}
+        contexts = {"inputs": inputs, "github": {"event": MAIN, **github}, "steps": steps}
+        done = []
+        for name, step in zip(names, cached, strict=True):
+            if Expression(step["if"], contexts).value():
+                done.append(name)
+                steps[name] = {"outputs": {"digest": "1"} if name == "wanted" else {}}
+        return tuple(done)
 
     main = {"ref": "refs/heads/main", "event_name": "push"}
     asked = {"install": "true", "cache": "true"}
-    assert wanted({"install": "true", "cache": "false"}, **main) == [False, False, False]
-    assert wanted({"install": "false", "cache": "true"}, **main) == [False, False, False]
-    assert wanted(asked, **main) == [True, True, True]
-    assert wanted(asked, ref="refs/pull/1/merge", event_name="pull_request") == [True, True, False]
-    assert wanted(asked, ref="refs/heads/main", event_name="pull_request_target") == [True, True, False]
+    assert wanted({"install": "true", "cache": "false"}, **main) == ()
+    assert wanted({"install": "false", "cache": "true"}, **main) == ()
+    assert wanted(asked, **main) == names
+    assert wanted(asked, ref="refs/heads/main", event_name="schedule") == ("wanted", "downloads")
+    assert wanted(asked, ref="refs/heads/main", event_name="schedule", event={}) == ()
+    for ref, name in (("refs/pull/1/merge", "pull_request"), ("refs/heads/topic", "push"), ("refs/tags/main", "push")):
+        assert wanted(asked, ref=ref, event_name=name) == ()
+    assert wanted(asked, ref="refs/heads/gh-readonly-queue/main/pr-1", event_name="merge_group") == ()

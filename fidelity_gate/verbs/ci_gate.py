@@ -10,20 +10,22 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fidelity_gate import __version__
-from fidelity_gate.errors import ExitCode, GateError, Internal, ModelRefused, ReportNotWritten, WorkerDied
+from fidelity_gate.errors import ExitCode, GateError, Internal, ModelRefused, ReportNotWritten, UsageError, WorkerDied
 from fidelity_gate.files import sha256_hex, write_atomically
 from fidelity_gate.verbs import ci_verdict
 from fidelity_gate.verbs.ci_places import placed
 from fidelity_gate.verbs.orders import Desk, now, parse_orders
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from fidelity_gate.records import Report
@@ -104,6 +106,7 @@ def conduct(order: Order) -> Ended:
     try:
         _make_folder(order.folder)
         with Desk(parse_orders(order.reports), others=(str(order.verdict_file),)):
+            _refuse_no_digest(order.reference_digest)
             code = _run(order, placed(order.given))
             if code in INTERRUPTIONS:
                 return Ended(code)
@@ -132,26 +135,37 @@ def _run(order: Order, there: Placed) -> int:
     """
     # -I: nothing in the folder that it runs in, and no variable, decides which modules are imported.
     command = [sys.executable, "-I", "-m", "fidelity_gate.cli", *_arguments(order, there)]
+    variables = {name: value for name, value in os.environ.items() if not name.startswith(_WITHHELD)}
+    errors = subprocess.STDOUT if order.one_stream else None
+
+    def start() -> subprocess.Popen[bytes]:
+        return subprocess.Popen(command, cwd=there.folder, env=variables, stdin=subprocess.DEVNULL, stderr=errors)  # noqa: S603  (our own interpreter, our own code)
+
     sys.stdout.flush()
     try:
-        child = subprocess.Popen(  # noqa: S603  (our own interpreter, our own code)
-            command,
-            cwd=there.folder,
-            env={name: value for name, value in os.environ.items() if not name.startswith(_WITHHELD)},
-            stdin=subprocess.DEVNULL,
-            stderr=subprocess.STDOUT if order.one_stream else None,
-        )
+        code = _ended(start)
     except (OSError, ValueError) as error:
         raise WorkerDied(f"the gate could not be started: {error}") from error
-    try:
-        code = child.wait()
-    finally:
-        _stop(child)
     if code in {int(known) for known in ExitCode}:
         return code
     how = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
     hint = "often the machine's out-of-memory killer" if code in (-9, 137) else "the log above may say why"
     raise WorkerDied(f"the gate {how} before it came to a verdict", where=order.given.policy, hint=hint)
+
+
+def _ended(start: Callable[[], subprocess.Popen[bytes]]) -> int:
+    """Start a process and return how it ended; whatever interrupts the waiting, the process does not live on.
+
+    It is started in another thread, because signals interrupt the main one alone: in the midst of starting, too, when
+    there is a process already and nobody knows it yet.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        started = pool.submit(start)
+        try:
+            return started.result().wait()
+        finally:
+            if started.exception() is None:
+                _stop(started.result())
 
 
 def _arguments(order: Order, there: Placed) -> list[str]:
@@ -189,6 +203,11 @@ def _report_of(order: Order, code: int) -> Report:
     if report.verdict.exit_code != code or report.verdict.passed != (code == 0):
         raise Internal(f"the gate ended with {code}, and its report says {report.verdict.exit_code}", where=where)
     return report
+
+
+def _refuse_no_digest(text: str) -> None:
+    if text and not re.fullmatch("[0-9a-f]{64}", text):
+        raise UsageError(f"'{text}' is no SHA-256", field="reference-digest", hint="64 hexadecimal digits")
 
 
 def _refuse_other_reference(order: Order, report: Report) -> None:

@@ -20,7 +20,7 @@ from fidelity_gate.zoo.paths import is_zoo
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fidelity_gate.records import Options, Policy
+    from fidelity_gate.records import DeviceSpec, InputsSpec, Policy
 
 OUTSIDE = "put what an earlier step fetched outside the workspace, and give its absolute path"
 # Paths stand in reports and in the log: what cannot be shown as it is cannot be given.
@@ -81,6 +81,8 @@ def placed(given: Given) -> Placed:
 
 
 def _apart(given: Given, trusted: Path, named: dict[str, str]) -> Placed:
+    if not trusted.is_dir():
+        raise UsageError(f"{trusted} is no folder", field="--trusted", hint="a checkout of the base branch")
     if _within(trusted, given.workspace) or _within(given.workspace, trusted):
         what = f"{trusted} and the workspace are one in the other"
         raise UsageError(what, field="--trusted", hint="a folder outside the workspace")
@@ -104,7 +106,7 @@ def _own_candidates(given: Given, trusted: Path, named: set[str]) -> dict[str, s
     if policy is None:
         return {}
     for field, path in _paths_of(policy):
-        if os.path.isabs(path) and _within(Path(path), given.workspace):  # noqa: PTH117  (text)
+        if _within(trusted / path, given.workspace):
             what = f"{path} lies in the workspace, which is what is judged"
             raise PolicyError(what, where=given.policy, field=field, hint="a path against the policy's folder")
     found = {}
@@ -120,17 +122,21 @@ def _own_candidates(given: Given, trusted: Path, named: set[str]) -> dict[str, s
 
 
 def _paths_of(policy: Policy) -> Iterator[tuple[str, str]]:
-    """Yield every path that a policy names beside its candidates."""
+    """Yield every path that a policy names beside its candidates, and every text that may be one."""
     yield "reference", policy.reference.path
-    yield from (("inputs", text) for text in _texts(policy.inputs.options))
+    yield from (("inputs", path) for path in _texts(policy.inputs))
     if policy.calibration is not None:
-        yield from (("inputs.calibration", text) for text in _texts(policy.calibration.options))
+        yield from (("inputs.calibration", path) for path in _texts(policy.calibration))
+    for device in policy.devices:
+        yield from ((f"devices.{device.name}", path) for path in _texts(device))
     if policy.baseline is not None:
         yield "baseline", policy.baseline.path
+    if policy.history is not None:
+        yield "history", policy.history.path
 
 
-def _texts(options: Options) -> Iterator[str]:
-    yield from (value for _, value in options if isinstance(value, str))
+def _texts(spec: InputsSpec | DeviceSpec) -> Iterator[str]:
+    yield from (os.path.join(spec.base, value) for _, value in spec.options if isinstance(value, str))  # noqa: PTH118
 
 
 def _named(text: str) -> tuple[str, str]:

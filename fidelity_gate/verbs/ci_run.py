@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fidelity_gate.errors import UsageError
 from fidelity_gate.verbs.ci_gate import Order, conduct
 from fidelity_gate.verbs.ci_github import head_of
 from fidelity_gate.verbs.ci_places import Given
@@ -60,8 +59,6 @@ def run(  # noqa: PLR0913  (one argument an option: click's way)
 ) -> ExitCode | int:
     """Run the gate by POLICY, leave every report in a folder, and a verdict file that names the commit."""
     base = Path(trusted) if trusted else None
-    if base is not None and not base.is_dir():
-        raise UsageError(f"{trusted} is no folder", field="--trusted", hint="a checkout of the base branch")
     workspace = Path.cwd()
     order = Order(
         given=Given(

@@ -33,6 +33,10 @@ FORMS: Mapping[str, str] = {
     "report-path": r"[^\x00-\x1f*?\[\]]*",
     "from": "base|queue|commit|default|ref|workspace",
     "checkout": r"(\.fidelity-gate-[0-9a-f]{16})?",
+    "digest": r"[0-9a-f]{64}",
+    "file": r"[A-Za-z0-9._-]{1,100}",
+    "store": r"[^\x00-\x1f*?\[\]]+",
+    "fetched": "true|false",
 }
 
 
@@ -119,6 +123,12 @@ def commands_stopped() -> Iterator[None]:
         yield
     finally:
         _print(f"::{token}::\n")
+
+
+def command(level: str, message: str) -> str:
+    """Return a workflow command that annotates the run with a message, which is one line and can end nothing."""
+    told = message.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return f"::{level} title=fidelity-gate::{told}"
 
 
 def obeyed(lines: str) -> None:
