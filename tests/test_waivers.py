@@ -6,11 +6,16 @@ import json
 import re
 
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from fidelity_gate.cli import answer
 from fidelity_gate.policy.comparing import differences
 from fidelity_gate.policy.differing import Change
 from fidelity_gate.policy.loading import examine
+from fidelity_gate.policy.quantities import parse_quantity
+from fidelity_gate.policy.yaml_reader import read_tree
+from fidelity_gate.verbs.waive import _exact
 
 # ---------------------------------------------------------------- policies that extend others
 
@@ -145,16 +150,75 @@ def test_a_stale_waiver_is_refused_before_anything_runs(release, capsys) -> None
     [
         (["--check", "compressed"], "--check"),
         (["--check", "fidelity"], "no such check"),
-        (["--check", "small", "--candidate", "int2"], "no such check"),
+        (["--check", "small", "--candidate", "int2"], "the verdict has no small of int2 (it has int8)"),
+        (["--check", "small", "--target", "soc-8mb"], "the verdict has no small of any@soc-8mb (it has int8)"),
+        (["--check", "small", "--reason", "  "], "--reason: is empty"),
+        (["--check", "small", "--reason", "a\nb"], "--reason: holds line breaks, hidden characters or a double colon"),
+        (["--check", "small", "--ticket", "::error::"], "--ticket: holds line breaks, hidden characters or a double colon"),
+        (["--check", "small", "--owner", "a" * 401], "--owner: is longer than 400 characters"),
         (["--check", "small", "--days", "15"], "the policy bears 14"),
         (["--check", "small", "--days", "0"], "--days"),
     ],
 )
 def test_a_stub_that_would_not_be_borne_is_not_written(release, given: list[str], said: str, capsys) -> None:
-    assert answer(["waive", str(release / "verdict.json"), *given, *WHO]) == 2
+    assert answer(["waive", str(release / "verdict.json"), *WHO, *given]) == 2
     told = capsys.readouterr()
     assert said in told.err
     assert told.out == ""
+
+
+def test_a_stub_is_written_to_a_new_file_and_never_over_one(release, tmp_path, capsys) -> None:
+    order = ["waive", str(release / "verdict.json"), "--check", "small", *WHO]
+    assert answer(order) == 0
+    stub = capsys.readouterr().out
+    path = tmp_path / "stub.yaml"
+    assert answer([*order, "-o", str(path)]) == 0
+    assert path.read_text() == stub
+    path.write_text("mine")
+    assert answer([*order, "-o", str(path)]) == 2
+    assert "is there already" in capsys.readouterr().err
+    assert path.read_text() == "mine"
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    assert answer([*order, "-o", str(tmp_path / "link")]) == 2
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_policy_that_has_waivers_gets_an_entry_for_them_under_a_name_of_its_own(release, tmp_path, capsys) -> None:
+    answer(["waive", str(release / "verdict.json"), "--check", "small", *WHO])
+    other = capsys.readouterr().out.replace("check: small", "check: quick").replace("max: ", "max: 1")
+    more = "  quick: {metric: sram_peak, require: {max: 1 kB}}\n"
+    path, out = release / "two.yaml", tmp_path / "verdict.json"
+    path.write_text((release / "release.yaml").read_text() + more + other)
+    order = ["run", str(path), "--candidate", f"int8={release / 'int8.safetensors'}", "--report"]
+    assert answer([*order, f"json:{out}"]) == 1
+    capsys.readouterr()
+    assert answer(["waive", str(out), "--check", "small", *WHO]) == 0
+    entry = capsys.readouterr().out
+    assert entry.startswith("  small-int8-2:\n    check: small\n")
+    path.write_text(path.read_text() + entry)
+    assert answer([*order, f"json:{out}"]) == 0
+    assert json.loads(out.read_text())["verdict"]["waived"] == 2
+
+
+def test_a_check_that_is_below_the_floor_of_its_waiver_is_not_waived_twice(release, tmp_path, capsys) -> None:
+    answer(["waive", str(release / "verdict.json"), "--check", "small", *WHO])
+    stub = re.sub(r"floor: .*", "floor: {max: 2 kB}", capsys.readouterr().out)
+    path, out = release / "broken.yaml", tmp_path / "verdict.json"
+    path.write_text((release / "release.yaml").read_text() + stub)
+    order = ["run", str(path), "--candidate", f"int8={release / 'int8.safetensors'}", "--report", f"json:{out}"]
+    assert answer(order) == 1
+    assert answer(["waive", str(out), "--check", "small", *WHO]) == 2
+    assert "small is waived by small-int8, and misses its floor" in capsys.readouterr().err
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.floats(-1e9, 1e9), st.sampled_from(["", "fraction", "seconds", "bytes", "joules"]))
+def test_a_floor_is_read_back_as_the_very_number_that_was_observed(number: float, unit: str) -> None:
+    observed = abs(float(int(number))) if unit == "bytes" else number
+    assume(observed == 0 or abs(observed) > 1e-12)
+    text = _exact(observed, unit)
+    tree = read_tree(f"floor: {{min: {text}}}".encode(), "p.yaml")
+    assert parse_quantity(tree.plain()["floor"]["min"], unit) == observed
 
 
 # ---------------------------------------------------------------- what is said of them

@@ -11,6 +11,7 @@ from fidelity_gate.policy.extending import SHIPPED
 from fidelity_gate.policy.fragments import is_base
 from fidelity_gate.policy.locking import locks_of
 from fidelity_gate.policy.merging import BASE, OWN
+from fidelity_gate.policy.waivers import KEY as WAIVERS
 from fidelity_gate.policy.weaknesses import Advice
 from fidelity_gate.records import Severity
 
@@ -38,9 +39,12 @@ def advise_bases(chain: Chain, side: Side, base: Side | None) -> tuple[Advice, .
 
 
 def _taken_back(difference: Difference, base: Side, side: Side) -> Iterator[Advice]:
-    """Yield the warning of a value that is looser than the base's; one that ships is a place to start."""
+    """Yield the warning of a value that is looser than the base's; one that ships is a place to start.
+
+    A waiver is no such value: the base's rules say which ones it bears.
+    """
     was = base.place(difference.path)
-    if difference.change is not Change.LOOSER or was.file.startswith(SHIPPED):
+    if difference.change is not Change.LOOSER or was.file.startswith(SHIPPED) or difference.path[0] == WAIVERS:
         return
     here = side.place(difference.path)
     name = ".".join(map(str, difference.path))
@@ -49,7 +53,9 @@ def _taken_back(difference: Difference, base: Side, side: Side) -> Iterator[Advi
         yield Advice("base-check-off", here, what, "nothing looks at it; lock it in the base if it must count")
     else:
         change = f"{difference.before} -> {difference.after or 'none'}"
-        yield Advice("looser-than-base", here, f"{name} is looser than the base: {change}", f"the base's is at {was}")
+        known = difference.path[0] in (base.places.tree.entries or {})
+        hint = f"the base's is at {was}" if known else "the base says nothing of it"
+        yield Advice("looser-than-base", here, f"{name} is looser than the base: {change}", hint)
 
 
 def _idle_bases(chain: Chain, side: Side) -> Iterator[Advice]:

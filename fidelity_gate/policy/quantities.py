@@ -12,7 +12,7 @@ from decimal import Decimal
 from fidelity_gate.text import printable
 from fidelity_gate.units import NEEDS_NAME, UNITS_OF
 
-_NUMBER = r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,17})?"
+_NUMBER = r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,20})?"
 _BARE = re.compile(rf"({_NUMBER}(?:[eE][+-]?[0-9]{{1,3}})?)", re.ASCII)
 _WITH_UNIT = re.compile(rf"({_NUMBER}) ?([A-Za-z%µμ]{{1,8}})", re.ASCII)
 

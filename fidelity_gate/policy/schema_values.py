@@ -6,13 +6,14 @@ import re
 from datetime import date
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, PlainValidator, StringConstraints, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, StringConstraints, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from fidelity_gate.text import printable
 
 RESERVED_NAMES = ("reference", "gate", "verdict")
 LONGEST_PATH = 1000
+LONGEST_SAID = 400
 ZOO = "zoo:"
 
 # No dots: names are joined with dots in JUnit, and two of them must never make the same class name.
@@ -36,10 +37,18 @@ def _path(text: str) -> str:
     return text
 
 
+def unsaid(text: str) -> str:
+    """Return why a reason, a ticket or an owner cannot be shown as it is; "" where it can."""
+    if not text.strip():
+        return "is empty"
+    if len(text) > LONGEST_SAID:
+        return f"is longer than {LONGEST_SAID} characters"
+    return "" if printable(text, LONGEST_SAID) == text else "holds line breaks, hidden characters or a double colon"
+
+
 def _said(text: str) -> str:
-    if not text.strip() or printable(text, LONGEST_PATH) != text:
-        what = "is not a line that can be shown: empty, or with line breaks or hidden characters"
-        raise PydanticCustomError("policy", what, {"hint": "one plain line"})
+    if what := unsaid(text):
+        raise PydanticCustomError("policy", "{what}", {"what": what, "hint": "one plain line"})
     return text
 
 
@@ -102,7 +111,7 @@ PathText = Annotated[str, AfterValidator(_path)]
 
 
 Day = Annotated[str, StringConstraints(pattern=DAY_PATTERN), AfterValidator(_day)]
-Said = Annotated[str, StringConstraints(min_length=1, max_length=400), AfterValidator(_said)]
+Said = Annotated[str, AfterValidator(_said), Field(json_schema_extra={"minLength": 1, "maxLength": LONGEST_SAID})]
 Digest = Annotated[str, StringConstraints(pattern=DIGEST_PATTERN)]
 Operator = Annotated[str, AfterValidator(_operator)]
 
