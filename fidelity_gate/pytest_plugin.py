@@ -117,6 +117,15 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
     return file_node(file_path, parent)
 
 
+@pytest.hookimpl(tryfirst=True)  # whoever answers first ends this hook
+def pytest_collect_directory(path: Path, parent: pytest.Collector) -> None:
+    """Where the gate was asked for, let no policy be passed over because it is no file."""
+    if parent.config.getoption(OPTION):
+        from fidelity_gate.pytest_parts.collecting import note_what_is_no_file
+
+        note_what_is_no_file(path, parent)
+
+
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist tells its controller what there is to run
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Let no verdict get lost."""

@@ -288,3 +288,64 @@ def test_optimised_python_decides_as_any_other(tmp_path) -> None:
 
     assert done.returncode == 1
     assert "carry-fidelity int4: 0.5000 < 0.9700" in done.stdout
+
+
+# ---------------------------------------------------------------- what is collected
+
+
+def test_policies_whose_tests_would_have_the_same_names_are_refused(session, measuring, pytester) -> None:
+    for folder in ("a", "b"):
+        pytester.mkdir(folder).joinpath("release.gate.yaml").write_text(POLICY)
+    elsewhere = str(pytester.mkdir("elsewhere"))
+    args = ("--fidelity-gate", "a", "b", "--rootdir", elsewhere, "--continue-on-collection-errors")
+    result = session(*args, "--junitxml", "out.xml")
+
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.assert_outcomes(passed=7, failed=1, errors=1, warnings=2)
+    result.stdout.fnmatch_lines(
+        ["*b/release.gate.yaml: its tests would have the names of those of a/release.gate.yaml (rename one of both, *"]
+    )
+    found = cases(pytester.path / "out.xml")
+    assert found["release.gate.yaml::gate.verdict"] == set()
+    assert found["b.release.gate.yaml::gate.verdict"] == {"failure"}
+    assert session(*args[:2], "--rootdir", elsewhere).ret == 0  # one of them alone is no trouble
+
+
+def test_names_that_junit_cannot_tell_apart_are_refused(session, measuring, pytester) -> None:
+    pytester.mkdir("a").joinpath("b.gate.yaml").write_text(POLICY)
+    (pytester.path / "a.b.gate.yaml").write_text(POLICY)
+    result = session("--fidelity-gate", "a", "a.b.gate.yaml")
+
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.fnmatch_lines(["*error: a.b.gate.yaml: its tests would have the names of those of a/b.gate.yaml*"])
+
+
+def test_a_policy_that_is_no_file_is_not_passed_over(session, measuring, pytester) -> None:
+    folder = pytester.mkdir("gates")
+    (folder / "gone.gate.yaml").symlink_to("nowhere.yaml")
+    (folder / "folder.gate.yaml").mkdir()
+    result = session("--fidelity-gate", "--junitxml", "out.xml")
+
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.assert_outcomes(passed=7, failed=2, warnings=2)
+    result.stdout.fnmatch_lines(
+        [
+            "gate.verdict was not run: BLOCKED (exit 2): gates/folder.gate.yaml: is a folder*",
+            "gate.verdict was not run: BLOCKED (exit 2): gates/gone.gate.yaml: is a link to a file that is not there",
+        ]
+    )
+    assert cases(pytester.path / "out.xml")["gates.gone.gate.yaml::gate.verdict"] == {"failure"}
+
+
+def test_what_was_not_asked_for_or_is_ignored_may_be_no_file(session, measuring, pytester) -> None:
+    (pytester.mkdir("old") / "gone.gate.yaml").symlink_to("nowhere.yaml")
+    session("--fidelity-gate", "release.gate.yaml").assert_outcomes(passed=7, warnings=2)
+    session("--fidelity-gate", "--ignore", "old").assert_outcomes(passed=7, warnings=2)
+    session("--fidelity-gate", "--ignore-glob", "*/gone*").assert_outcomes(passed=7, warnings=2)
+
+
+def test_a_policy_of_any_name_is_collected_where_the_command_line_names_it(session, measuring, pytester) -> None:
+    (pytester.path / "release.gate.yaml").rename(pytester.path / "release.yaml")
+    session("--fidelity-gate", "release.yaml").assert_outcomes(passed=7, warnings=2)
+    assert session("--fidelity-gate", ".").ret == pytest.ExitCode.USAGE_ERROR
+    assert session("release.yaml").ret == pytest.ExitCode.USAGE_ERROR

@@ -59,14 +59,14 @@ class Gated:
         verdict: node id of its verdict.
         checks: node ids of its checks, those left out too.
         left_out: names of the checks that will not be run.
-        refused: the policy could not be collected.
+        refused: why the policy could not be collected, or "".
     """
 
     source: Source
     verdict: str
     checks: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
-    refused: bool = False
+    refused: str = ""
 
     def plain(self) -> dict[str, Any]:
         """Return it as JSON holds it."""

@@ -17,18 +17,38 @@ from fidelity_gate.pytest_parts.telling import policy_line
 if TYPE_CHECKING:
     from pathlib import Path
 
+YAML = (".yaml", ".yml")
 _GATES = pytest.StashKey[list[GateFile]]()
 
 
 def file_node(file_path: Path, parent: pytest.Collector) -> GateFile | None:
-    """Return the node of a policy file; names of the ini file are added to `*.gate.yaml`, and take nothing away."""
-    patterns = [POLICY_FILES, *parent.config.getini(FILES_INI)]
-    if not any(fnmatch.fnmatch(file_path.name, pattern) for pattern in patterns):
-        return None
-    gate: GateFile = GateFile.from_parent(parent, path=file_path)
+    """Return the node of a policy file, by its name or because the command line names it; None for other files."""
+    chosen = file_path.suffix in YAML and parent.session.isinitpath(file_path)
+    return _node(file_path, parent) if chosen or _is_policy_name(file_path.name, parent.config) else None
+
+
+def note_what_is_no_file(folder: Path, parent: pytest.Collector) -> None:
+    """Remember what has the name of a policy and is no file, which pytest passes over: a link to nothing, a folder."""
+    session, ignored = parent.session, parent.ihook.pytest_ignore_collect
+    for path in sorted(folder.iterdir()):
+        if path.is_file() or not _is_policy_name(path.name, parent.config):
+            continue
+        if session.isinitpath(path) or not ignored(collection_path=path, config=parent.config):
+            _node(path, parent)
+
+
+def _is_policy_name(name: str, config: pytest.Config) -> bool:
+    """Return whether a file of this name is a policy; names of the ini file are added, and take nothing away."""
+    return any(fnmatch.fnmatch(name, pattern) for pattern in (POLICY_FILES, *config.getini(FILES_INI)))
+
+
+def _node(path: Path, parent: pytest.Collector) -> GateFile:
+    """Return the node of a policy, and remember it."""
     gates = parent.config.stash.setdefault(_GATES, [])
     if not gates:
         parent.config.pluginmanager.register(Placing(), "fidelity-gate-placing")
+    gate: GateFile = GateFile.from_parent(parent, path=path)
+    gate.all = gates
     gates.append(gate)
     return gate
 

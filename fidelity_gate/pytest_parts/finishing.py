@@ -42,7 +42,7 @@ class Finishing:
     config: pytest.Config
     leaving: Leaving
     revision: str = ""
-    gates: dict[str, Gated] = field(default_factory=dict)  # by node id of the verdict
+    gates: dict[Source, Gated] = field(default_factory=dict)
     outcomes: dict[str, str] = field(default_factory=dict)  # node id -> what the test came to
     reports: dict[Source, Report] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -53,7 +53,7 @@ class Finishing:
 
     def expect(self, gates: list[Gated]) -> None:
         """Remember the policies that were collected."""
-        self.gates.update((gated.verdict, gated) for gated in gates)
+        self.gates.update((gated.source, gated) for gated in gates)
 
     # ------------------------------------------------------------ hooks
 
@@ -120,7 +120,7 @@ class Finishing:
         for gated in self.gates.values():
             report = self._settled(gated)
             self.reports[gated.source] = report
-            if gated.verdict not in self.outcomes:
+            if gated.refused or gated.verdict not in self.outcomes:
                 self._tell_undone(gated, report)
         self.passed = bool(self.gates) and not any(_blocks(report) for report in self.reports.values())
         if not self.gates and self.session is not None and self.session.exitstatus == pytest.ExitCode.OK:
@@ -136,7 +136,7 @@ class Finishing:
         judging, policy = judging_of(self.config), None
         try:
             policy = judging.policy(gated.source)
-            report = judging.settled(gated.source)
+            report = None if gated.refused else judging.settled(gated.source)
         except Exception as error:  # noqa: BLE001  (whatever it is must block, and be shown)
             return failed_report(as_gate_error(error), policy)
         missing = self._missing(gated)
@@ -147,6 +147,8 @@ class Finishing:
     def _missing(self, gated: Gated) -> GateError | None:
         """Return what of a policy the session left out, or None."""
         count = len(gated.checks)
+        if gated.refused:
+            return Refused(gated.refused)
         if gated.left_out:
             names = ", ".join(gated.left_out)
             return Refused(f"{len(gated.left_out)} of {count} checks were deselected: {names}", field=VERDICT)

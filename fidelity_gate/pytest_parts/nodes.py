@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from fidelity_gate.errors import GateError
+from fidelity_gate.errors import GateError, UsageError
 from fidelity_gate.pytest_parts.asking import Gated, source_of
 from fidelity_gate.pytest_parts.common import VERDICT, FidelityGateWarning
 from fidelity_gate.pytest_parts.judging import judging_of
@@ -24,7 +24,7 @@ from fidelity_gate.pytest_parts.telling import (
 from fidelity_gate.records import Outcome, Severity
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
+    from collections.abc import Generator, Iterable, Sequence
     from pathlib import Path
     from typing import Any
 
@@ -37,7 +37,8 @@ class GateFile(pytest.File):
 
     checks: tuple[CheckItem, ...] = ()
     verdict: VerdictItem | None = None
-    refused: bool = False
+    refused: str = ""  # why it could not be collected
+    all: Sequence[GateFile] = ()  # of the session, this one too
 
     @property
     def source(self) -> Source:
@@ -49,9 +50,13 @@ class GateFile(pytest.File):
         from fidelity_gate.matching import pairs
 
         try:
+            if twin := self._twin():
+                what = f"its tests would have the names of those of {twin.source.policy}"
+                hint = "rename one of both, or give a --rootdir that holds them"
+                raise UsageError(what, where=self.source.policy, hint=hint)
             policy = judging_of(self.config).policy(self.source)
         except GateError as error:
-            self.refused = True
+            self.refused = str(error)
             raise self.CollectError(f"fidelity-gate: error: {error}") from None
         judged = [(check, candidate) for check, candidate in pairs(policy) if check.severity is not Severity.OFF]
         names = distinct([item_name(check, candidate) for check, candidate in judged])
@@ -62,10 +67,19 @@ class GateFile(pytest.File):
         self.verdict = VerdictItem.from_parent(self, name=VERDICT)
         return [*self.checks, self.verdict]
 
+    def _twin(self) -> GateFile | None:
+        """Return a policy that was collected, and whose tests pytest or a reader of JUnit could take for those of this.
+
+        pytest leaves the folders out of the names of files outside of its root folder, and JUnit has dots for slashes.
+        """
+        others = (one for one in self.all if one.verdict is not None and one.path != self.path)
+        return next((one for one in others if _case_of(one) == _case_of(self)), None)
+
     def gated(self) -> Gated:
         """Return what the process that began the session has to know of this policy."""
         if self.verdict is None:
-            return Gated(self.source, f"{self.nodeid}::{VERDICT}", refused=True)
+            file = self.source.policy if self._twin() else self.nodeid
+            return Gated(self.source, f"{file}::{VERDICT}", refused=self.refused)
         checks = tuple(check.nodeid for check in self.checks)
         return Gated(self.source, self.verdict.nodeid, checks, self.verdict.left_out)
 
@@ -172,6 +186,10 @@ class VerdictItem(_GateItem):
     def reportinfo(self) -> tuple[Path, int | None, str]:
         """Return the policy; a line too, because pytest wants one of whatever a mark skips."""
         return self.path, 0, title(self.nodeid)
+
+
+def _case_of(gate: GateFile) -> str:
+    return str(gate.nodeid).replace("/", ".")
 
 
 def fail(text: str) -> NoReturn:
