@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,7 +54,7 @@ def started(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[su
     assert process.stdout is not None
     lines = [process.stdout.readline() for _ in range(2)]
     assert "no device runs anything" in lines[0]
-    assert lines[1] == f"export QAIHUB_CLIENT_INI='{ini}'\n", (lines, process.poll())
+    assert lines[1] == f"export QAIHUB_CLIENT_INI={shlex.quote(str(ini))}\n", (lines, process.poll())
     try:
         yield process, ini
     finally:
@@ -119,6 +122,7 @@ def test_a_signal_ends_it_clean(started: tuple[subprocess.Popen[str], Path], num
         (["--replay", "rows.json"], "there is no such file"),
         (["--port", "70000"], "is not in the range"),
         (["--job-seconds", "-1"], "is not in the range"),
+        (["--job-seconds", "nan"], "must be at least 0"),
     ],
 )
 def test_what_cannot_be_is_one_line_and_exit_2(
@@ -139,6 +143,40 @@ def test_it_never_writes_over_a_configuration_with_an_account(
     assert answer(["devices", "simulate", "--client-ini", str(ini), "--for", "0"]) == 2
     assert "is there already" in capsys.readouterr().err
     assert ini.read_text() == "[api]\napi_token = mine\n"
+
+
+def test_a_time_that_is_no_number_is_refused_and_does_not_last_for_ever(capsys: pytest.CaptureFixture[str]) -> None:
+    assert answer(["devices", "simulate", "--for", "nan"]) == 2
+    assert "--for: is no number of seconds" in capsys.readouterr().err
+
+
+def test_its_configuration_is_taken_away_at_the_end_and_a_newer_one_of_another_simulator_stays(tmp_path: Path) -> None:
+    ini = tmp_path / "hub.ini"
+    with SimulatedHub() as newer:
+
+        def overwrite() -> None:
+            for _ in range(200):
+                if ini.exists():
+                    break
+                time.sleep(0.05)
+            newer.write_client_ini(ini)
+
+        writer = threading.Thread(target=overwrite)
+        writer.start()
+        assert answer(["devices", "simulate", "--client-ini", str(ini), "--for", "1"]) == 0
+        writer.join()
+        assert newer.token in ini.read_text()
+
+
+def test_the_lines_for_a_shell_hold_whatever_the_folder_is_called(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "it's $HOME"
+    folder.mkdir()
+    ini = folder / "hub.ini"
+    assert answer(["devices", "simulate", "--client-ini", str(ini), "--for", "0"]) == 0
+    lines = f'{capsys.readouterr().out}\nprintf %s "$QAIHUB_CLIENT_INI"'
+    assert subprocess.run(["sh", "-c", lines], capture_output=True, text=True, check=True).stdout == str(ini)
 
 
 def test_without_the_client_it_says_what_to_install(

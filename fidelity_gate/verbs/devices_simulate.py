@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import shlex
 import signal
 import tempfile
 import threading
@@ -77,6 +79,8 @@ def simulate(  # noqa: PLR0913  (one option each)
     if list_faults:
         write_stdout("".join(f"{name:{_WIDTH}}{kind.text}\n" for name, kind in sorted(KINDS.items())))
         return 0
+    if seconds is not None and math.isnan(seconds):
+        raise UsageError("is no number of seconds", field="--for", hint="--for 600")
     if client_ini is not None:
         _refuse_foreign(client_ini)
     hub = SimulatedHub(
@@ -98,7 +102,7 @@ def _told(hub: SimulatedHub, ini: Path) -> str:
     devices = "".join(f"#   {device.name}, os {device.os}\n" for device in hub.devices)
     return (
         f"# simulated AI Hub on {hub.url} (no device runs anything; Ctrl-C ends it)\n"
-        f"export QAIHUB_CLIENT_INI='{ini}'\n"
+        f"export QAIHUB_CLIENT_INI={shlex.quote(str(ini))}\n"
         f"export NO_PROXY=127.0.0.1 no_proxy=127.0.0.1\n"
         f"# devices:\n{devices}"
     )
@@ -161,8 +165,17 @@ def _configuration(hub: SimulatedHub, chosen: Path | None) -> Iterator[Path]:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="fidelity-gate-hub-"))
             chosen = Path(folder) / "client.ini"
         path = hub.write_client_ini(chosen, comment=_MARK)
-        stack.callback(path.unlink, missing_ok=True)
+        stack.callback(_take_away, path, hub.token)
         yield path.resolve()
+
+
+def _take_away(path: Path, token: str) -> None:
+    """Take a configuration away, unless another simulator has written its own there since."""
+    with contextlib.suppress(OSError):  # it is gone already, or may not be touched any more
+        with path.open("rb") as file:
+            ours = token.encode() in file.read(_LARGEST_INI)
+        if ours:
+            path.unlink()
 
 
 def _refuse_foreign(path: Path) -> None:
