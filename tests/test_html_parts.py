@@ -161,6 +161,7 @@ def test_a_waiver_says_who_until_when_how_far_and_for_which_file():
     text = said(waived())
     assert "2026-01-3116 days left; made 2026-01-01" in text
     assert "Waived1" in text
+    assert "Passedexit code 01 waived" in text
     assert "What is waived has to be mended before its waiver expires." in text
 
 

@@ -462,3 +462,30 @@ def test_the_json_report_starts_no_workflow_command_and_reads_back_as_it_was() -
     assert "::" not in text
     assert "##[" not in text
     assert json_report.load(text.encode(), "r.json") == hostile
+
+
+@pytest.mark.parametrize("unicode", [True, False])
+def test_in_a_narrow_window_names_break_where_their_parts_end_and_figures_never(unicode):
+    names = ("int4-naive", "int4-calibrated")
+    made = policy(*(replace(FIDELITY, id=name) for name in ("carry-fidelity-tail", "same_answers")), candidates=names)
+    data = measured(*(measurement((0.5139, 0.5139), candidate=name) for name in names), candidates=names)
+    report = Report(judge(made, data), made, data)
+    lines = Terminal(width=80, unicode=unicode).render(report).splitlines()
+    table = [line for line in lines[1:] if not line.startswith(("carry-fidelity", "same_answers", "noise", "BLOCKED"))]
+    assert all(len(line) <= 80 for line in table[:12])
+    words = " ".join(table).replace("|", " ").split()
+    assert words.count("0.5139") == words.count("-0.4561") == 4
+    assert (
+        {"carry-fidelity-", "tail"} <= set(words)
+        or {"carry-", "fidelity-", "tail"} <= set(words)
+        or ("carry-fidelity-tail" in words)
+    )
+    assert not {"carry-fide", "lity-tail", "int4-calib"} & set(words)
+
+
+def test_a_name_without_parts_is_broken_at_the_width_of_its_column():
+    made = policy(replace(FIDELITY, id="x" * 60), candidates=("y" * 60,))
+    data = measured(measurement(candidate="y" * 60), candidates=("y" * 60,))
+    table = Terminal(width=80).render(Report(judge(made, data), made, data)).splitlines()[2:8]
+    assert max(map(len, table)) <= 80
+    assert sum(line.count("x") for line in table) == 60

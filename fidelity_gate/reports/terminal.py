@@ -34,6 +34,7 @@ BARS = "▁▂▃▄▅▆▇█"
 NAMES = (0, 1)
 NAME_WIDTH = 24  # a name up to here is not folded to save room, where there is some
 GAP = 3  # columns between two cells
+PARTS = "-_.@/:"  # where a name is broken first
 NARROWEST = 6  # below this much room for a name, everything folds
 LINE_LIMIT = 400
 
@@ -93,25 +94,28 @@ class Terminal:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(box=box.SIMPLE_HEAD if self.unicode else box.ASCII, pad_edge=False, header_style="")
-        table.add_column("verdict", no_wrap=True, min_width=VERDICT_WIDTH)
         rows = [tuple(map(_stacked, cells(result))) for result in results]
-        widths = [max(map(_widest, (name, *(row[index] for row in rows)))) for index, name in enumerate(COLUMNS)]
-        figures = sum(width for index, width in enumerate(widths) if index not in NAMES)
-        room = (self.width - VERDICT_WIDTH - figures - GAP * (len(COLUMNS) + 1)) // len(NAMES)
+        fit = _fitted(self.width, rows, max(len(result.outcome.value) for result in results))
+        table = Table(
+            box=box.SIMPLE_HEAD if self.unicode else box.ASCII,
+            pad_edge=False,
+            header_style="",
+            padding=(0, 1, 0, 1 if fit.gap == GAP else 0),
+        )
+        table.add_column("verdict", no_wrap=True, min_width=fit.verdict)
         for index, name in enumerate(COLUMNS):
-            # Names fold before figures do: a figure that is cut says something else.
-            at_least = min(widths[index], NAME_WIDTH, max(1, room)) if index in NAMES else widths[index]
-            fits = room >= NARROWEST
             table.add_column(
                 name,
                 justify="left" if index in NAMES else "right",
                 overflow="fold",
-                min_width=at_least if fits else None,
+                min_width=fit.columns[index] if fit.columns else None,
             )
         for row, result in zip(rows, results, strict=True):
             style = STYLES.get(result.outcome, "red")
-            table.add_row(Text(result.outcome.value, style=style), *(Text(cell) for cell in row))
+            told = [
+                _broken(cell, fit.columns[at]) if at in NAMES and fit.columns else cell for at, cell in enumerate(row)
+            ]
+            table.add_row(Text(result.outcome.value, style=style), *map(Text, told))
         return table
 
     def _evidence(self, report: Report) -> list[str]:
@@ -135,6 +139,49 @@ class Terminal:
         bars = "".join(_bar(point.mean, low) for point in curve.curve) if self.unicode else "..."
         ends = [format_value(point.mean, curve.unit) for point in (first, last)]
         return f"{ends[0]} {bars} {ends[1]} (step {first.step} to {last.step})"
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """How wide everything is in a table: `columns` is empty where there is too little room, and everything folds."""
+
+    verdict: int
+    gap: int
+    columns: tuple[int, ...]
+
+
+def _fitted(width: int, rows: list[tuple[str, ...]], widest_verdict: int) -> _Fit:
+    """Return widths with which no figure folds: a figure that is cut says something else.
+
+    Where not even names fit, the columns move closer together; then names fold, the longer one first.
+    """
+    widths = [max(map(_widest, (name, *(row[at] for row in rows)))) for at, name in enumerate(COLUMNS)]
+    figures = sum(wide for at, wide in enumerate(widths) if at not in NAMES)
+    wanted = sum(min(widths[at], NAME_WIDTH) for at in NAMES)
+    verdict, gap = VERDICT_WIDTH, GAP
+    room = width - verdict - figures - gap * (len(COLUMNS) + 1)
+    if room < wanted:
+        verdict, gap = max(widest_verdict, len("verdict")), GAP - 1
+        room = width - verdict - figures - gap * (len(COLUMNS) + 1)
+    if room < NARROWEST * len(NAMES):
+        return _Fit(verdict, gap, ())
+    first, second = (widths[at] if room >= wanted else min(widths[at], room) for at in NAMES)
+    if first + second > room:
+        second = min(second, max(room // 2, room - first))
+        first = min(first, room - second)
+    names = {NAMES[0]: first, NAMES[1]: second}
+    return _Fit(verdict, gap, tuple(names.get(at, wide) for at, wide in enumerate(widths)))
+
+
+def _broken(name: str, width: int) -> str:
+    """Return a name in lines of at most so many characters, broken where its parts end."""
+    lines: list[str] = []
+    while len(name) > width:
+        ends = [at + 1 for at, character in enumerate(name[:width]) if character in PARTS]
+        cut = ends[-1] if ends else width
+        lines.append(name[:cut])
+        name = name[cut:]
+    return "\n".join([*lines, name])
 
 
 def _stacked(text: str) -> str:

@@ -101,7 +101,7 @@ def _by_themselves(report: Report, required: list[CheckResult]) -> Iterator[Step
     free = [one.name for one in records if one.name not in kept_back]
     if free and kept_back:
         names = ", ".join(free[:MOST])
-        yield Step(f"Nothing keeps back {names}: a run without the other candidates releases them by themselves.")
+        yield Step(f"Nothing keeps back {names}: a run without the other candidates judges them by themselves.")
 
 
 def _about(report: Report, failed: list[CheckResult]) -> Iterator[Step]:

@@ -20,7 +20,7 @@ from fidelity_gate.reports.html.puzzles import gallery
 from fidelity_gate.reports.html.spreads import spread_sets
 from fidelity_gate.reports.html.trends import trends
 from fidelity_gate.reports.html.waivers import waivers
-from fidelity_gate.wording import blocks, simulated_note
+from fidelity_gate.wording import blocks, simulated_devices, simulated_note
 
 if TYPE_CHECKING:
     from fidelity_gate.records import Report
@@ -40,6 +40,7 @@ class Headline:
     reason: str
     standing: str  # which candidates are kept back, where there is more to say
     exit_code: int
+    marks: tuple[str, ...]  # what a reader of the word alone would miss
     facts: tuple[tuple[str, str], ...]
 
 
@@ -106,8 +107,14 @@ def _headline(report: Report, judged: Checks) -> Headline:
         reason=(report.error or verdict.reason or "no reason was given") + ("" if blocked else simulated_note(report)),
         standing="" if report.error else standing(judged),
         exit_code=verdict.exit_code,
+        marks=_marks(report),
         facts=tuple(facts),
     )
+
+
+def _marks(report: Report) -> tuple[str, ...]:
+    waived = (f"{report.verdict.waived:,} waived",) if report.verdict.waived else ()
+    return (*waived, "simulated devices") if simulated_devices(report) else waived
 
 
 def _floor(report: Report) -> str:
