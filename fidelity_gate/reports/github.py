@@ -6,6 +6,7 @@ https://docs.github.com/en/actions/reference/workflow-commands-for-github-action
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 BUDGET = 10  # annotations a level
 LEVELS = ("error", "warning", "notice")
 TITLE_LIMIT, MESSAGE_LIMIT, PATH_LIMIT = 120, 800, 400
+_PLACE = re.compile(r"(?P<file>[^:]+\.ya?ml):(?P<line>[1-9][0-9]{0,6})(?::[0-9]+)?: ")
 _LEVEL_OF = {Outcome.PASS: "", Outcome.WARN: "warning", Outcome.WAIVED: "notice"}  # anything else blocks: error
 
 
@@ -39,9 +41,18 @@ class GitHub:
             if level:
                 found[level].append(_annotation(level, result, report))
         if blocks(report) and not found["error"]:
-            place = {"file": report.policy.path} if report.policy else {}
-            found["error"].append(_command("error", {**place, "title": "fidelity-gate"}, verdict_line(report)))
+            found["error"].append(
+                _command("error", {**_stopped_at(report), "title": "fidelity-gate"}, verdict_line(report))
+            )
         return "".join(f"{line}\n" for level in LEVELS for line in _in_budget(level, found[level]))
+
+
+def _stopped_at(report: Report) -> dict[str, str]:
+    """Return the place that an error names (`FILE:LINE:COL: ...`), or the policy where it names none."""
+    named = _PLACE.match(report.error)
+    if named is not None:
+        return {"file": named["file"], "line": named["line"]}
+    return {"file": report.policy.path} if report.policy else {}
 
 
 def _annotation(level: str, result: CheckResult, report: Report) -> str:

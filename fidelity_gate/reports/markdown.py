@@ -19,7 +19,7 @@ from fidelity_gate.wording import blocks, counted, device_of, finding_lines, tol
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from fidelity_gate.records import CheckResult, Measurement, Report
+    from fidelity_gate.records import CheckResult, Measurement, MeasurementSet, Report
 
 LEAST, MOST = 4_000, 1_000_000  # bytes; GitHub takes 1,048,576 of all steps together
 DIGEST = 12
@@ -138,9 +138,7 @@ def _sections(report: Report) -> Iterator[tuple[str, list[str]]]:
     yield "What devices said", [f"- {_told(report, one)}" for one in on_devices]
     if report.measured is None:
         return
-    curves = fidelity_curves(report.measured)
-    floor = escaped(floor_line(report.measured.noise_floor, report.policy))
-    yield "Carry fidelity by step", [f"- {floor}", *(f"- {_curve(name, one)}" for name, one in sorted(curves.items()))]
+    yield "Carry fidelity by step", list(_fidelity(report, report.measured))
     findings = [
         f"- {escaped(record.name)}: {escaped(line)}"
         for record in report.measured.candidates
@@ -153,6 +151,14 @@ def _sections(report: Report) -> Iterator[tuple[str, list[str]]]:
 
 def _told(report: Report, result: CheckResult) -> str:
     return escaped(told_of(report, result), 1000)
+
+
+def _fidelity(report: Report, measured: MeasurementSet) -> Iterator[str]:
+    """Yield the noise floor and a line for each candidate; nothing where no model was stepped."""
+    curves = fidelity_curves(measured)
+    if curves or measured.noise_floor is not None:
+        yield f"- {escaped(floor_line(measured.noise_floor, report.policy))}"
+    yield from (f"- {_curve(name, one)}" for name, one in sorted(curves.items()))
 
 
 def _curve(name: str, measurement: Measurement) -> str:
