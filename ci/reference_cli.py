@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _INDENTED = re.compile(r"^  ", re.MULTILINE)
 MEANINGS = {
-    ExitCode.PASSED: "every required check was measured and met: it may ship",
+    ExitCode.PASSED: "every required check was measured and met, or is validly waived: it may ship",
     ExitCode.FAILED: "measured, and a check failed",
     ExitCode.REFUSED: "something given to the gate is unusable; nothing was judged",
     ExitCode.UNDECIDED: "the gate could not decide",

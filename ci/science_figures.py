@@ -20,6 +20,7 @@ PAGE, RESULTS = DOCS / "science.md", DOCS / "results.md"
 BLOCK = re.compile(r"(<!-- figure: ([a-z-]+), made by `make pages` -->\n).*?(<!-- end of figure -->)", re.DOTALL)
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 720, 340, 60, 20, 40, 48
 COLOURS = ("#0d9488", "#d97706", "#7c3aed", "#dc2626")  # at least 3:1 on white and on slate
+LEFT_OF_ROWS = 230  # where rows have names
 CHECKPOINT, GRAPH = "checkpoint", "graph"
 
 
@@ -30,6 +31,24 @@ class Rung:
     model: str
     recipe: str
     numbers: dict[str, float]  # by the column's title; percentages as shares
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """An axis from left to right: the figures at its ends, and where it begins."""
+
+    low: float
+    high: float
+    left: int
+
+    def x(self, value: float) -> float:
+        """Return where a figure lies."""
+        return self.left + (value - self.low) / (self.high - self.low) * (WIDTH - self.left - RIGHT)
+
+    def ticks(self) -> list[float]:
+        """Return every tenth, or every fifth where there are many."""
+        tenths = range(round(10 * self.low), round(10 * self.high) + 1)
+        return [tenth / 10 for tenth in (tenths if len(tenths) < 9 else tenths[::2])]
 
 
 def main() -> None:
@@ -77,10 +96,11 @@ def _number(text: str) -> float:
 def thresholds(rungs: list[Rung]) -> str:
     """Draw mean fidelity against exact accuracy, a shape and a colour for each model."""
     models = sorted({rung.model for rung in rungs})
-    parts = [*_axes("mean carry fidelity at the last step", (0.4, 1.0), "puzzles solved", (0.0, 1.0))]
+    scale = Scale(0.4, 1.0, LEFT)
+    parts = [*_axes("mean carry fidelity at the last step", scale, "puzzles solved", (0.0, 1.0))]
     for number, model in enumerate(models):
         for rung in (rung for rung in rungs if rung.model == model):
-            x, y = _x(rung.numbers["fidelity mean"], 0.4, 1.0), _y(rung.numbers["exact"], 0.0, 1.0)
+            x, y = scale.x(rung.numbers["fidelity mean"]), _y(rung.numbers["exact"], 0.0, 1.0)
             told = (
                 f"{model}, {rung.recipe}: fidelity {rung.numbers['fidelity mean']:g}, exact {rung.numbers['exact']:.1%}"
             )
@@ -95,16 +115,15 @@ def thresholds(rungs: list[Rung]) -> str:
 def compounding(rungs: list[Rung]) -> str:
     """Draw, for naive and calibrated INT4, the fidelity of one step and that of a free run."""
     wanted = [rung for rung in rungs if rung.recipe in ("int4-naive", "int4-calibrated")]
-    parts = list(_axes("carry fidelity, mean over probes", (0.0, 1.0), "", None))
+    scale = Scale(0.4, 1.0, LEFT_OF_ROWS)
+    parts = list(_axes("carry fidelity, mean over probes", scale, "", None))
     for row, rung in enumerate(sorted(wanted, key=lambda rung: (rung.recipe, rung.model))):
         y = TOP + 14 + row * (HEIGHT - TOP - BOTTOM - 14) / len(wanted)
-        step, free = (_x(rung.numbers[key], 0.0, 1.0) for key in ("one step", "fidelity mean"))
-        parts.append(
-            _line(step, y, free, y, opacity=0.6),
-        )
+        step, free = (scale.x(rung.numbers[key]) for key in ("one step", "fidelity mean"))
+        parts.append(_line(step, y, free, y, opacity=0.6))
         parts.append(_mark(0, step, y, f"one step: {rung.numbers['one step']:g}"))
         parts.append(_mark(1, free, y, f"free run: {rung.numbers['fidelity mean']:g}"))
-        parts.append(_text(LEFT + 4, y + 4, f"{rung.recipe}, {rung.model}"))
+        parts.append(_text(LEFT_OF_ROWS - 14, y + 4, f"{rung.recipe}, {rung.model}", anchor="end"))
     parts += [*_legend(0, "one step from the reference's carry"), *_legend(1, "free run, last step", wide=True)]
     return _figure(
         parts,
@@ -142,27 +161,22 @@ FIGURES: dict[str, Callable[[list[Rung]], str]] = {
 }
 
 
-def _x(value: float, low: float, high: float) -> float:
-    return LEFT + (value - low) / (high - low) * (WIDTH - LEFT - RIGHT)
-
-
 def _y(value: float, low: float, high: float) -> float:
     return HEIGHT - BOTTOM - (value - low) / (high - low) * (HEIGHT - TOP - BOTTOM)
 
 
-def _axes(below: str, across: tuple[float, float] | None, beside: str, up: tuple[float, float] | None) -> Iterator[str]:
+def _axes(below: str, across: Scale | None, beside: str, up: tuple[float, float] | None) -> Iterator[str]:
     """Yield grid lines with their figures, and the names of the axes."""
-    for number in range(6) if across else ():
-        value = across[0] + number * (across[1] - across[0]) / 5  # type: ignore[index]
-        x = _x(value, *across)  # type: ignore[misc]
+    for value in across.ticks() if across else ():
+        x = across.x(value)  # type: ignore[union-attr]
         yield _line(x, TOP, x, HEIGHT - BOTTOM)
-        yield _text(x, HEIGHT - BOTTOM + 18, f"{value:.2f}", anchor="middle")
+        yield _text(x, HEIGHT - BOTTOM + 18, f"{value:.1f}", anchor="middle")
     for number in range(6) if up else ():
         value = up[0] + number * (up[1] - up[0]) / 5  # type: ignore[index]
         y = _y(value, *up)  # type: ignore[misc]
         yield _line(LEFT, y, WIDTH - RIGHT, y)
         yield _text(LEFT - 8, y + 4, f"{value:.1f}", anchor="end")
-    yield _text((WIDTH + LEFT) / 2, HEIGHT - 8, below, anchor="middle")
+    yield _text((WIDTH + (across.left if across else LEFT)) / 2, HEIGHT - 8, below, anchor="middle")
     if beside:
         turned = f'transform="translate(16 {HEIGHT / 2}) rotate(-90)" text-anchor="middle"'
         yield f'<text {turned} fill="currentColor">{beside}</text>'

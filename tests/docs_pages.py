@@ -155,10 +155,31 @@ _SAME = (
 )
 
 
+# What differs from run to run or from machine to machine: digests, times, durations, the row of the worst probe.
+_OF_A_RUN = re.compile(r"\b[0-9a-f]{7,64}\b|[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9:.+Z-]+)?|#[0-9]+|[0-9.,]+ (ms|s)\b")
+_FIGURE = re.compile(r"[-+]?[0-9][0-9,]*(?:\.[0-9]+)?(?:e[-+]?[0-9]+)?")
+RELATIVE, ABSOLUTE = 0.02, 0.005
+
+
 def missing(shown: tuple[str, ...], printed: str) -> list[str]:
-    """Return the lines that a page shows and that the command did not print, whatever their figures are."""
-    lines = [_shape(line) for line in printed.split("\n")]
-    return [line for line in shown if not any(re.fullmatch(_pattern(line), other) for other in lines)]
+    """Return the lines that a page shows and that the command did not print.
+
+    Figures have to be those of the page, but for what rounding makes of them on another machine; where a line leaves
+    something out, they are not compared.
+    """
+    lines = [(_shape(line), line) for line in printed.split("\n")]
+    return [line for line in shown if not any(_is_shown(line, *other) for other in lines)]
+
+
+def _is_shown(line: str, shape: str, printed: str) -> bool:
+    if not re.fullmatch(_pattern(line), shape):
+        return False
+    pairs = zip(_figures(line), _figures(printed), strict=False)
+    return "..." in line or all(abs(a - b) <= max(ABSOLUTE, RELATIVE * abs(a)) for a, b in pairs)
+
+
+def _figures(line: str) -> list[float]:
+    return [float(text.replace(",", "")) for text in _FIGURE.findall(_OF_A_RUN.sub(" ", line))]
 
 
 def _shape(line: str) -> str:

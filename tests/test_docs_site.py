@@ -57,6 +57,26 @@ def test_the_figures_of_the_science_page_are_those_of_the_tables(made):
     assert page.count("<svg") == len(made["science_figures"].FIGURES)
 
 
+def test_what_the_science_page_says_of_the_tables_is_what_they_say(made):
+    """The sentences beside the figures name numbers, which change when the results are measured again."""
+    figures = made["science_figures"]
+    page = " ".join(figures.PAGE.read_text(encoding="utf-8").split())
+    rungs = figures.read(figures.RESULTS.read_text(encoding="utf-8"))
+    found = {(one.model, one.recipe): one.numbers for kind, one in rungs if kind == figures.CHECKPOINT}
+    models = {model for model, _ in found}
+    moved = [found[model, "fp16"]["consecutive"] - found[model, "int4-naive"]["consecutive"] for model in models]
+    naive, nf4 = found["trm-mlp-sudoku", "int4-naive"], found["trm-mlp-sudoku", "nf4-bnb"]
+    sound = found["trm-addition", "int4-calibrated"]["fidelity mean"]
+    for said in (
+        f"the consecutive similarity moves by {min(moved):.3f} to {max(moved):.3f}.",
+        f"harmless in one step ({naive['one step']:.3f}), and {100 * naive['lost']:.0f} puzzles in a hundred are lost",
+        f"At a mean of {nf4['fidelity mean']:.3f} the MLP-mixing model is broken",
+        f"(`nf4-bnb`, {100 * nf4['lost']:.1f} points of its puzzles lost), at {sound:.3f} the addition model is sound",
+        f"INT8 loses nothing: at most {max(100 * found[model, 'int8']['lost'] for model in models):.1f} points",
+    ):
+        assert said in page
+
+
 def test_every_row_of_the_tables_of_results_is_read(made):
     text = made["science_figures"].RESULTS.read_text(encoding="utf-8")
     rungs = list(made["science_figures"].read(text))
