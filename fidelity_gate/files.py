@@ -148,6 +148,30 @@ def write_atomically(path: str | Path, data: bytes | str) -> None:
         handle.write(content)
 
 
+def replace_atomically(path: str | Path, data: bytes) -> None:
+    """Write a file of which an older one stays until the new one is whole, whatever happens; a link to it is followed.
+
+    For what people keep. Not for reports: of those an older one must be gone first.
+
+    Raises:
+        ReportNotWritten: as for `write_atomically`; the older file is as it was.
+    """
+    target = Path(os.path.realpath(path))
+    fresh = target.parent / f".fidelity-gate-{secrets.token_hex(8)}.new"
+    try:
+        _refuse_irregular_target(target)
+        with writing(fresh) as handle:
+            handle.write(data)
+        fresh.replace(target)
+        _sync_folder(target.parent)
+    except ReportNotWritten as error:
+        raise ReportNotWritten(error.what, where=path, hint=error.hint) from error
+    except (OSError, ValueError) as error:
+        raise ReportNotWritten(f"cannot be replaced: {_reason(error)}", where=path) from error
+    finally:
+        _forget(fresh)
+
+
 @contextlib.contextmanager
 def writing(path: str | Path) -> Iterator[BinaryIO]:
     """Write a file piece by piece; it is whole when the block ends, and absent when anything at all goes wrong in it.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import xml.etree.ElementTree as ElementTree
 from dataclasses import fields, replace
 from pathlib import Path
@@ -185,6 +187,19 @@ def test_a_run_that_is_worse_than_the_baseline_that_is_there_makes_no_new_one_by
     code, _, err = run("baseline", "write", "slow.json", "--policy", "release.yaml", "-o", "release.json")
     assert code == 2
     assert "0.9500 < 0.9750 (baseline 0.9800" in err
+    assert (folder / "release.json").read_bytes() == before
+
+
+def test_a_baseline_stays_where_a_new_one_cannot_be_written(folder, run, monkeypatch) -> None:
+    first(run)
+    before = (folder / "release.json").read_bytes()
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    code, _, err = run("baseline", "write", "m.json", "--policy", "release.yaml", "-o", "release.json")
+    assert (code, "release.json: cannot be written: no space left on device" in err) == (4, True)
     assert (folder / "release.json").read_bytes() == before
 
 

@@ -157,6 +157,44 @@ def test_a_link_in_the_way_of_a_write_is_replaced_and_its_target_untouched(tmp_p
     assert (tmp_path / "target").read_text() == "old"
 
 
+def test_what_people_keep_is_replaced_whole_and_through_a_link(tmp_path: Path) -> None:
+    path, link = tmp_path / ("n" * 250), tmp_path / "link"
+    link.symlink_to(path.name)
+    files.replace_atomically(link, b"first")  # the link leads to nothing yet
+    files.replace_atomically(path, b"second")
+    files.replace_atomically(link, b"third")
+    assert path.read_bytes() == b"third"
+    assert link.is_symlink()
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["link", path.name]
+    with pytest.raises(ReportNotWritten, match="is a folder, not a file"):
+        files.replace_atomically(tmp_path, b"")
+    with pytest.raises(ReportNotWritten, match="its folder does not exist") as caught:
+        files.replace_atomically(tmp_path / "nowhere" / "it", b"")
+    assert caught.value.where == str(tmp_path / "nowhere" / "it")
+
+
+@pytest.mark.parametrize("seam", ["open", "fdopen", "fsync", "replace"])
+@pytest.mark.parametrize("fault", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+def test_a_fault_at_any_seam_leaves_what_people_keep_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seam: str, fault: BaseException
+) -> None:
+    path = tmp_path / "baseline.json"
+    path.write_text("the last release")
+
+    def broken(*_: object, **__: object) -> None:
+        raise fault
+
+    monkeypatch.setattr(Path if seam == "replace" else os, seam, broken)
+    expected = ReportNotWritten if isinstance(fault, OSError) else KeyboardInterrupt
+    with pytest.raises(expected) as caught:
+        files.replace_atomically(path, b"new")
+    monkeypatch.undo()
+    assert path.read_text() == "the last release"
+    assert list(tmp_path.iterdir()) == [path]
+    if expected is ReportNotWritten:
+        assert str(caught.value).startswith(f"{path}: cannot be ")
+
+
 @pytest.mark.parametrize("seam", ["unlink", "open", "fdopen", "fsync", "replace"])
 @pytest.mark.parametrize("fault", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
 def test_a_fault_at_any_seam_of_a_write_leaves_no_file(

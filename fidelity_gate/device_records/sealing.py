@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from fidelity_gate import json_fields, record_json
 from fidelity_gate.device_records.saved import SavedProfile
 from fidelity_gate.errors import Refused, ReportNotWritten
-from fidelity_gate.files import read_file, sha256_hex, writing
+from fidelity_gate.files import read_file, replace_atomically, sha256_hex
 from fidelity_gate.json_fields import Fields
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def add(path: str | Path, records: tuple[SavedProfile, ...]) -> Added:
         known = frozenset(before)
         fresh = [record for record in dict.fromkeys(records) if record not in known]
         if fresh:
-            _replace(target, dump((*before, *fresh)))
+            replace_atomically(target, dump((*before, *fresh)))
     return Added(len(fresh), len(records) - len(fresh), len(before) + len(fresh))
 
 
@@ -147,14 +147,3 @@ def _locked(target: Path) -> Iterator[None]:
         raise ReportNotWritten(what, where=target, hint="run again when that is done") from error
     except OSError as error:
         raise ReportNotWritten(f"cannot be written: {error.strerror}", where=target) from error
-
-
-def _replace(target: Path, data: bytes) -> None:
-    fresh = target.with_name(f".{target.name}.new")
-    with writing(fresh) as handle:
-        handle.write(data)
-    try:
-        fresh.replace(target)
-    except OSError as error:
-        fresh.unlink(missing_ok=True)
-        raise ReportNotWritten(f"cannot be replaced: {error.strerror}", where=target) from error

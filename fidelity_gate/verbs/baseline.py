@@ -55,7 +55,7 @@ def baseline(context: click.Context) -> None:
 @click.option(EVEN_IF_BLOCKED, is_flag=True, help="Write it of a run that did not pass; it says so inside.")
 def write(*, source: str, output: str, policy: str | None, revision: str | None, even_if_blocked: bool) -> int:
     """Write the baseline of the run in MEASUREMENTS_OR_VERDICT, if it passed."""
-    from fidelity_gate.files import write_atomically
+    from fidelity_gate.files import replace_atomically
     from fidelity_gate.past import baseline_file
 
     refuse_overwriting(output, (source, policy or ""), option="--output")
@@ -65,7 +65,7 @@ def write(*, source: str, output: str, policy: str | None, revision: str | None,
         what = f"did not pass: {printable(verdict.reason, REASON_LIMIT)}"
         raise Refused(what, where=source, hint=f"{EVEN_IF_BLOCKED} writes it all the same")
     made = baseline_file.made(measured, verdict, created=now(), revision=named)
-    write_atomically(output, baseline_file.dump(made))
+    replace_atomically(output, baseline_file.dump(made))
     told = "" if made.passed else ", of a run that was blocked"
     click.echo(f"wrote {printable(output)}: {len(made.measurements)} numbers{told}", err=True)
     return 0
