@@ -182,10 +182,11 @@ def test_the_same_steps_are_asked_for_once_whoever_wants_them(coarse):
         ("device_step_fidelity", f"{ON}, at: worst"),
         ("device_answer_agreement", ON),
         ("device_fidelity_predicted", ON),
-        ("device_step_fidelity", f"{ON}, probes: 4"),
+        ("device_step_fidelity", f"{ON}, probes: 8"),
+        count=12,
     )
     assert len(Twisted.asked) == 2
-    assert [len(steps.rows) for steps in whole.candidates[0].device_steps] == [8, 4]
+    assert [len(steps.rows) for steps in whole.candidates[0].device_steps] == [12, 8]
 
 
 def test_what_does_not_fit_one_dataset_goes_up_in_several_and_comes_to_the_same(coarse, monkeypatch):

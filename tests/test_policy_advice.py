@@ -83,6 +83,77 @@ def test_the_warning_names_the_number_of_probes_that_would_do() -> None:
     assert rules(f"{HEAD}minimum_probes: 1000\n{WHOLE.replace('95 %', '99.9 %')}") == []
 
 
+PARTS = "devices: {d: {use: qai_hub, device: D}}\nbaseline: {path: b.json}\n"
+ON = "metric: device_answer_agreement, options: {device: d, probes: 8, level: puzzle}"
+DROP = "metric: puzzle_exact, aggregate: mean, against: baseline"
+
+
+@pytest.mark.parametrize(
+    ("check", "hint"),
+    [
+        (f"{{{ON}, aggregate: mean, require: {{min: 95 %}}}}", "probes: 20, or require all of them"),
+        (f"{{{ON}, aggregate: mean, require: {{min: 80 %}}}}", ""),
+        (f"{{{DROP}, require: {{max_drop: 0.1 %}}}}", "minimum_probes: 1000, or require all of them"),
+        (f"{{{DROP}, require: {{max_drop: 0.5 %, min: 90 %}}}}", "minimum_probes: 200, or require all of them"),
+        (f"{{{DROP}, require: {{max_regression: 0.5 %}}}}", "minimum_probes: 200, or require all of them"),
+        (f"{{{DROP}, require: {{max_regression: 1 %}}}}", ""),
+        (f"{{{DROP}, require: {{max_drop: 0}}}}", ""),
+    ],
+)
+def test_a_part_of_the_probes_and_a_loss_are_resolved_by_the_probes_that_count(check: str, hint: str) -> None:
+    held = "  y: {metric: cell_accuracy, aggregate: mean, require: {max_drop: 50 %}}\n"
+    found = examine(f"{HEAD}{PARTS}{WHOLE}{held}  x: {check}\n".encode(), "p.yaml")
+    assert [str(problem) for problem in found.problems] == []
+    assert [one.hint for one in found.advice if one.rule == "unresolved"] == ([hint] if hint else [])
+
+
+@pytest.mark.parametrize(
+    ("options", "aggregate", "said"),
+    [
+        ("probes: 8", "worst", ""),
+        ("probes: 0", "p05", ""),
+        ("probes: 20", "p05", ""),
+        ("probes: 7", "worst", "decides nothing: at least 8 probes are needed (probes: 8)"),
+        ("probes: 19", "p05", "decides nothing: at least 20 probes are needed (probes: 20, or aggregate: worst)"),
+        ("probes: 99", "p01", "decides nothing: at least 100 probes are needed"),
+    ],
+)
+def test_a_part_of_the_probes_that_never_decides_is_refused(options: str, aggregate: str, said: str) -> None:
+    check = f"{{metric: device_step_fidelity, options: {{device: d, {options}}}, aggregate: {aggregate}"
+    found = examine(f"{HEAD}{PARTS}{WHOLE}  x: {check}, require: {{min: 0.9}}}}\n".encode(), "p.yaml")
+    told = [f"{one.field}: {one.what} ({one.hint})" for one in found.problems if "baseline" not in one.field]
+    assert len(told) == bool(said)
+    assert all(line.startswith(f"checks.x.options.probes: {said}") for line in told)
+
+
+MILDER = "  x: {metric: carry_fidelity, aggregate: p05, require: {min: %s}, severity: %s}\n"
+STRICT = WHOLE.replace("min: 0.5}}", "min: 0.5}, severity: error, candidates: [a]}")
+CANDIDATES = "candidates: {a: a, b: b}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "implied"),
+    [
+        (WHOLE + MILDER % ("0.5", "error"), True),
+        (WHOLE + MILDER % ("0.4", "warn"), True),
+        (WHOLE + MILDER % ("0.6", "error"), False),
+        (CANDIDATES + STRICT + MILDER % ("0.5", "error"), False),
+        (CANDIDATES + STRICT + (MILDER % ("0.5", "error")).replace("}}", "}, candidates: [a]}"), False),
+        (CANDIDATES + STRICT + (MILDER % ("0.5", "error, candidates: [a]")), True),
+        (
+            CANDIDATES
+            + STRICT.replace("severity: error", "severity: warn")
+            + (MILDER % ("0.5", "error, candidates: [a]")),
+            False,
+        ),
+        (WHOLE + (MILDER % ("0.5", "error")).replace("aggregate", "options: {at: 1}, aggregate"), False),
+        (WHOLE + (MILDER % ("0.5", "error")).replace("0.5}", "0.5, max: 0.99}"), False),
+    ],
+)
+def test_a_check_that_another_one_decides_before_it_is_told(text: str, *, implied: bool) -> None:
+    assert ("implied" in rules(HEAD + text)) is implied
+
+
 # ---------------------------------------------------------------- bases
 
 CHILD = "apiVersion: fidelity-gate/v1\nname: child\nextends: base.yaml\n"
@@ -135,3 +206,23 @@ def test_a_base_without_a_lock_is_told_and_nothing_else_about_it(tmp_path: Path)
     alone += "checks:\n  s: {metric: compressed_share, require: {min: 90 %}}\n"
     assert rules_of(lint(tmp_path, child=alone)) == ["unlocked-base"]
     assert rules_of(lint(tmp_path, child=alone.replace("90 %}}", "90 %}, locked: true}"))) == []
+
+
+def test_a_check_that_is_never_waived_and_not_locked_is_told(tmp_path: Path) -> None:
+    base = f"{HEAD}base: true\nwaiver_rules: {{max_days: 9, never: [s]}}\nnoise_floor: {{limit: 0.99}}\n{WHOLE}"
+    base = base.replace("min: 0.5}}", "min: 0.5}, locked: true}")
+    base = base.replace("checks:", "minimum_probes: 100\nlocked: [minimum_probes, noise_floor]\nchecks:")
+    assert rules_of(lint(tmp_path, child=base)) == ["never-unlocked"]
+    assert rules_of(lint(tmp_path, child=base.replace("90 %}}", "90 %}, locked: true}"))) == []
+    child = f"{CHILD}candidates: {{int8: int8}}\n"
+    assert rules_of(lint(tmp_path, base=base, child=child)) == []
+
+
+def test_a_waiver_that_the_base_bears_is_no_weakness(tmp_path: Path) -> None:
+    waiver = (
+        f"waivers:\n  w: {{check: s, candidate: int8, digest: {'a' * 64}, floor: {{min: 80 %}}, reason: r, ticket: t,\n"
+        "    owner: o, created: 2026-11-01, expires: 2026-11-09}\n"
+    )
+    child = f"{CHILD}candidates: {{int8: int8}}\n{waiver}"
+    ruled = f"{HEAD}waiver_rules: {{max_days: 9}}\n{WHOLE}"
+    assert rules_of(lint(tmp_path, base=ruled, child=child)) == []

@@ -31,7 +31,7 @@ def advise_bases(chain: Chain, side: Side, base: Side | None) -> tuple[Advice, .
         side: what they come to.
         base: what the bases alone come to, completed by what only the policy says; None where there are none.
     """
-    found = [*_idle_bases(chain, side), *_locks(chain, side)]
+    found = [*_idle_bases(chain, side), *_locks(chain, side), *_never_waived(chain, side)]
     if base is not None:
         for difference in differences(base, side):
             found += _taken_back(difference, base, side)
@@ -53,9 +53,7 @@ def _taken_back(difference: Difference, base: Side, side: Side) -> Iterator[Advi
         yield Advice("base-check-off", here, what, "nothing looks at it; lock it in the base if it must count")
     else:
         change = f"{difference.before} -> {difference.after or 'none'}"
-        known = difference.path[0] in (base.places.tree.entries or {})
-        hint = f"the base's is at {was}" if known else "the base says nothing of it"
-        yield Advice("looser-than-base", here, f"{name} is looser than the base: {change}", hint)
+        yield Advice("looser-than-base", here, f"{name} is looser than the base: {change}", f"the base's is at {was}")
 
 
 def _idle_bases(chain: Chain, side: Side) -> Iterator[Advice]:
@@ -73,6 +71,18 @@ def _files(node: Node) -> Iterator[str]:
         yield node.place.file
     for one in below:
         yield from _files(one)
+
+
+def _never_waived(chain: Chain, side: Side) -> Iterator[Advice]:
+    """Yield the warning of a base's check that nobody may waive, and everybody may loosen."""
+    rules = side.policy.waiver_rules
+    if rules is None or not is_base(chain.links[-1].tree):
+        return
+    held = {lock.path for lock in locks_of(chain)}
+    for name in rules.never:
+        if ("checks", name) not in held:
+            what = f"{name} is never waived, and whoever extends this may loosen it or switch it off"
+            yield Advice("never-unlocked", rules.place, what, "locked: true in the check")
 
 
 def _locks(chain: Chain, side: Side) -> Iterator[Advice]:

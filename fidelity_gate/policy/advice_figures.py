@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fidelity_gate.policy.resolution import probes_needed, slack, whole_numbers
+from fidelity_gate.bounds import SUBSET
+from fidelity_gate.policy.differing import RANK
+from fidelity_gate.policy.resolution import looked_at, probes_needed, slack, whole_numbers
+from fidelity_gate.policy.strictness import faces_one_way, is_stricter, is_within
 from fidelity_gate.policy.weaknesses import Advice
 from fidelity_gate.records import Aggregate, Direction
 from fidelity_gate.units import format_exact
@@ -21,12 +24,13 @@ _MIDDLES = (Aggregate.MEAN, Aggregate.MEDIAN)
 
 def _unresolved(seen: Seen) -> Iterator[Advice]:
     """Warn where a mean of right-or-wrong values is asked for more finely than so many probes can tell."""
-    probes = seen.policy.minimum_probes
     for resolved in seen.checks:
+        probes = looked_at(resolved, seen.policy.minimum_probes)
         needed, left = probes_needed(resolved), slack(resolved)
         if needed is not None and left is not None and probes < needed:
             what = f"with {probes} probes one wrong answer is {1 / probes:.2g}, more than the {left:.2g} allowed"
-            hint = f"minimum_probes: {needed}, or require all of them"
+            key = "minimum_probes" if probes == seen.policy.minimum_probes else SUBSET
+            hint = f"{key}: {needed}, or require all of them"
             yield Advice("unresolved", resolved.check.place, what, hint)
 
 
@@ -84,10 +88,31 @@ def _above_the_floor(seen: Seen) -> Iterator[Advice]:
             yield Advice("above-the-floor", check.place, what, hint)
 
 
+def _implied(seen: Seen) -> Iterator[Advice]:
+    """Warn of a check that never decides anything, because another one is missed wherever it is."""
+    for resolved in seen.checks:
+        other = next((one for one in seen.of(resolved.check.metric) if _implies(one, resolved)), None)
+        if other is not None:
+            what = f"never decides: wherever it is missed, {other.check.id} is missed too"
+            yield Advice("implied", resolved.check.place, f"{resolved.check.id} {what}", "tighten it, or remove it")
+
+
+def _implies(one: Resolved, other: Resolved) -> bool:
+    """Return whether a check that blocks as much asks for more of the same values than another one."""
+    check, implied, direction = one.check, other.check, one.plug.direction
+    same = (check.options, check.target) == (implied.options, implied.target)
+    reaches = not check.candidates or set(implied.candidates or ("",)) <= set(check.candidates)
+    ends = faces_one_way(check.bound, direction) and faces_one_way(implied.bound, direction)
+    stricter = is_stricter(check.aggregate, implied.aggregate, direction)
+    ranked = RANK[check.severity] >= RANK[implied.severity]
+    return same and reaches and ends and stricter and ranked and is_within(check.bound, implied.bound)
+
+
 RULES: tuple[Callable[[Seen], Iterator[Advice]], ...] = (
     _unresolved,
     _few_probes,
     _out_of_reach,
     _between_values,
     _above_the_floor,
+    _implied,
 )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from fidelity_gate import registry
-from fidelity_gate.bounds import FEWEST_PROBES
+from fidelity_gate.bounds import FEWEST_OF_A_SUBSET, FEWEST_PROBES, SUBSET
 from fidelity_gate.policy.baselines import LOSSES, held_against, losses
 from fidelity_gate.policy.devices import check_device
 from fidelity_gate.policy.energy import with_figure
@@ -19,7 +19,7 @@ from fidelity_gate.units import format_exact
 from fidelity_gate.wording import LINT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from fidelity_gate.policy.problems import Path, Problems
     from fidelity_gate.policy.schema_checks import CheckBlock
@@ -147,6 +147,7 @@ def _check_aggregate(path: Path, block: CheckBlock, plug: Any, setting: Setting)
         return
     aggregate = Aggregate(block.aggregate)
     fewest = FEWEST_PROBES.get(aggregate, 1)
+    _check_subset((*path, "options", SUBSET), plug, max(fewest, min(setting.minimum_probes, FEWEST_OF_A_SUBSET)), add)
     if setting.minimum_probes < fewest:
         what = f"needs at least {fewest} probes, and minimum_probes is {setting.minimum_probes}"
         add(at, f"{aggregate} {what}", f"minimum_probes: {fewest}, or aggregate: worst")
@@ -154,6 +155,14 @@ def _check_aggregate(path: Path, block: CheckBlock, plug: Any, setting: Setting)
     if aggregate in spared.get(plug.direction, ()):
         what = f"{aggregate} looks at the best probes only, {plug.direction} is better for {block.metric}"
         add(at, what, "p05 or worst" if plug.direction is Direction.HIGHER else "p95 or worst")
+
+
+def _check_subset(path: Path, plug: Any, fewest: int, add: Callable[..., None]) -> None:  # noqa: ANN401  (a metric)
+    """Refuse a part of the probes that is too small for anything to be decided by it."""
+    asked = getattr(plug, SUBSET, 0)
+    if 0 < asked < fewest:
+        other = "" if fewest == FEWEST_OF_A_SUBSET else ", or aggregate: worst"
+        add(path, f"decides nothing: at least {fewest} probes are needed", f"{SUBSET}: {fewest}{other}")
 
 
 def _check_step(path: Path, plug: Any, steps: int, setting: Setting) -> None:  # noqa: ANN401  (a metric)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from fidelity_gate.policy.comparing_values import by_name, plain_record, unordered_each
 from fidelity_gate.policy.differing import RANK, Change, Difference, narrowed, ranked
-from fidelity_gate.policy.strictness import is_stricter
+from fidelity_gate.policy.strictness import faces_one_way, is_stricter
 from fidelity_gate.records import Direction, Evidence, Severity
 from fidelity_gate.units import format_exact
 
@@ -72,19 +72,12 @@ def _check(path: Path, old: Sequence[Resolved], new: Sequence[Resolved]) -> Iter
 def _aggregate_change(old: Sequence[Resolved], new: Sequence[Resolved]) -> Change:
     """Return what another aggregate makes of a check; where it has an end that faces the other way, nobody knows."""
     direction: Direction = old[0].plug.direction
-    if not all(_faces_one_way(one, direction) for one in (*old, *new)):
+    if not all(faces_one_way(one.check.bound, direction) for one in (*old, *new)):
         return Change.INCOMPARABLE
     was, now = old[0].check.aggregate, new[0].check.aggregate
     if is_stricter(now, was, direction):
         return Change.TIGHTER
     return Change.LOOSER if is_stricter(was, now, direction) else Change.INCOMPARABLE
-
-
-def _faces_one_way(resolved: Resolved, direction: Direction) -> bool:
-    """Return whether nothing but the end that faces a metric's direction bounds a check."""
-    bound = resolved.check.bound
-    other = {Direction.HIGHER: bound.maximum, Direction.LOWER: bound.minimum, Direction.BOTH: None}[direction]
-    return not bound.relative and other is None
 
 
 def _bounds(path: Path, old: Sequence[Resolved], new: Sequence[Resolved]) -> Iterator[Difference]:

@@ -6,13 +6,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from fidelity_gate import __version__
-from fidelity_gate.bounds import SUBSET
 from fidelity_gate.errors import PolicyError
 from fidelity_gate.matching import key_of
 from fidelity_gate.policy.expecting import NOT_MEASURED, scalar_or_parts
 from fidelity_gate.policy.problems import near_or_known
 from fidelity_gate.policy.quantities import QuantityError, parse_quantity
-from fidelity_gate.policy.resolution import right_or_wrong
+from fidelity_gate.policy.resolution import looked_at, right_or_wrong
 from fidelity_gate.records import (
     Direction,
     Measurement,
@@ -157,11 +156,6 @@ class _Source:
         rows = tuple(range(len(values))) if plug.per_probe and len(values) < self.probes else ()
         return replace(made, status=MeasureStatus.MEASURED, values=values, rows=rows, floor_values=floor, reason="")
 
-    def _count(self, one: Resolved) -> int:
-        """Return how many probes a check looks at: all, or as many as it asks for."""
-        asked = dict(one.check.options).get(SUBSET)
-        return min(asked, self.probes) if type(asked) is int else self.probes
-
     def _values(self, one: Resolved, path: Path, figure: Any) -> tuple[float, ...]:  # noqa: ANN401
         """Return one value a probe, or the one value."""
         parts = [(self._number(one, path, value), count) for value, count in scalar_or_parts(figure)]
@@ -172,7 +166,7 @@ class _Source:
         number, count = parts[0]
         if count is None:
             return self._spread(one, path, number)
-        total, wanted = sum(count or 0 for _, count in parts), self._count(one)
+        total, wanted = sum(count or 0 for _, count in parts), looked_at(one, self.probes)
         if total != wanted:
             hint = f"make them {wanted}, or set probes: {total}"
             raise self._error(path, f"its parts have {total} probes, and the case has {wanted}", hint)
@@ -180,7 +174,7 @@ class _Source:
 
     def _spread(self, one: Resolved, path: Path, number: float) -> tuple[float, ...]:
         """Return a figure for every probe; of what is right or wrong it is the share of probes that are 1."""
-        count = self._count(one)
+        count = looked_at(one, self.probes)
         if not right_or_wrong(one) or number in (0, 1):
             return (number,) * count
         ones = round(abs(number) * count)

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, TypeAlias
 
 from fidelity_gate.policy.origins import flat, said_by
-from fidelity_gate.policy.resolution import lost_at_most, right_or_wrong, unseen, whole_numbers
+from fidelity_gate.policy.resolution import looked_at, lost_at_most, right_or_wrong, unseen, whole_numbers
 from fidelity_gate.records import Aggregate, Direction, Evidence, Severity
 from fidelity_gate.units import UNITS_OF, format_exact
 from fidelity_gate.wording import requirement
@@ -126,7 +126,8 @@ def _requirements(subject: Subject) -> Iterator[Fact]:
 
 def _resolution(subject: Subject) -> Iterator[str]:
     """Yield how finely the check can tell with so many probes."""
-    one, aggregate, probes = subject.resolved[0], subject.check.aggregate, subject.probes
+    one, aggregate = subject.resolved[0], subject.check.aggregate
+    probes = looked_at(one, subject.probes)
     if aggregate is None:
         yield "one number a candidate" + (", always a whole one" if whole_numbers(one) else "") + ", compared unrounded"
         return
@@ -158,7 +159,8 @@ def _failures(subject: Subject) -> Iterator[Fact]:
     if check.bound.relative:
         yield "fails", f"where {subject.number} is worse than the {check.against} allows"
     if check.aggregate is not None:
-        yield "undecided", f"with fewer than {policy.minimum_probes} probes (exit 3)"
+        fewest = looked_at(subject.resolved[0], policy.minimum_probes)
+        yield "undecided", f"with fewer than {fewest} probes (exit 3)"
     if plug.floored:
         floor = policy.noise_floor
         yield (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from fidelity_gate.bounds import SUBSET
 from fidelity_gate.records import Aggregate, Direction
 from fidelity_gate.wording import LINT
 
@@ -14,6 +15,12 @@ if TYPE_CHECKING:
 # Metrics whose values are 1 or 0 for a probe; a drop is 1, 0 or -1.
 _RIGHT_OR_WRONG = ("puzzle_exact", "puzzle_exact_drop")
 _NEAR = 1e-9  # what arithmetic may lose
+
+
+def looked_at(resolved: Resolved, probes: int) -> int:
+    """Return how many of so many probes a check looks at: all, or as many as it asks for."""
+    asked = dict(resolved.check.options).get(SUBSET)
+    return min(asked, probes) if type(asked) is int and asked > 0 else probes
 
 
 def right_or_wrong(resolved: Resolved) -> bool:
@@ -32,7 +39,16 @@ def whole_numbers(resolved: Resolved) -> bool:
 
 
 def slack(resolved: Resolved) -> float | None:
-    """Return how much worse than perfect a bound lets a share be; None where it bounds no such share."""
+    """Return how much worse than perfect, or than before, a bound lets a share be; None where it bounds no such share.
+
+    What was before is at most perfect, so a share of it is at most that share.
+    """
+    losses = [loss for loss in (resolved.check.bound.max_drop, resolved.check.bound.max_regression) if loss is not None]
+    left = _slack(resolved)
+    return min([*losses, *([] if left is None else [left])], default=None)
+
+
+def _slack(resolved: Resolved) -> float | None:
     bound, direction = resolved.check.bound, resolved.plug.direction
     if direction is Direction.HIGHER and bound.minimum is not None:
         highest: float | None = getattr(resolved.plug, "limits", (None, None))[1]
@@ -42,7 +58,7 @@ def slack(resolved: Resolved) -> float | None:
 
 def lost_at_most(resolved: Resolved, probes: int) -> int | None:
     """Return how many of so many probes may be lost altogether: from perfect to 0. None where no such count exists."""
-    check, left = resolved.check, slack(resolved)
+    check, left = resolved.check, _slack(resolved)
     if check.aggregate is None or left is None or resolved.plug.unit not in ("", "fraction"):
         return None
     if check.aggregate is Aggregate.MEAN:

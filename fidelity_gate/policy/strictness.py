@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from fidelity_gate.records import Aggregate, Direction
+
+if TYPE_CHECKING:
+    from fidelity_gate.records import Bound
 
 # From the strictest on: all of them pick one value in the order of the probes, each a better one than the one before.
 _PICKED = {
@@ -10,6 +15,19 @@ _PICKED = {
     Direction.LOWER: (Aggregate.WORST, Aggregate.P95, Aggregate.MEDIAN),
     Direction.BOTH: (),
 }
+
+
+def faces_one_way(bound: Bound, direction: Direction) -> bool:
+    """Return whether a bound has no end but the one that faces a metric's direction, and nothing relative."""
+    other = {Direction.HIGHER: bound.maximum, Direction.LOWER: bound.minimum, Direction.BOTH: None}[direction]
+    return not bound.relative and other is None
+
+
+def is_within(one: Bound, other: Bound) -> bool:
+    """Return whether every number that meets one bound meets another one; neither is relative."""
+    above = other.minimum is None or (one.minimum is not None and one.minimum >= other.minimum)
+    below = other.maximum is None or (one.maximum is not None and one.maximum <= other.maximum)
+    return above and below
 
 
 def is_stricter(one: Aggregate | None, other: Aggregate | None, direction: Direction) -> bool:
