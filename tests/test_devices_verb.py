@@ -366,10 +366,15 @@ def test_a_profile_that_is_not_bound_or_holds_nothing_is_not_recorded(devices, t
         ("nowhere/profile.json", (), "there is no such file"),
         ("records.json", (), "holds records, or published rows, already"),
         ("measurements.json", ("--device", "Phone"), "a saved run says itself what ran where"),
+        ("empty.json", BOUND, "is an empty profile, as the client writes of a job that failed"),
+        ("list.json", (), "holds neither records of devices nor rows that somebody published"),
+        ("step.onnx", (), "is not UTF-8 (byte 1) (records, published rows and saved runs are JSON)"),
     ],
 )
 def test_sources_that_make_no_record_are_refused(devices, records, tmp_path, source, args, said):
     run_in(tmp_path, RAN)
+    for name, content in (("empty.json", b"{}"), ("list.json", b"[]"), ("step.onnx", b"\x08\xff")):
+        (tmp_path / name).write_bytes(content)
     code, _, err = devices("record", source, *args, "-o", "new.json")
     assert code == 2
     assert said in err

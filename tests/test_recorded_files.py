@@ -76,7 +76,9 @@ def test_a_file_in_which_any_byte_was_changed_is_refused_or_says_the_very_same(p
         (lambda text: text.replace('"records"', '"record"'), "records: is missing"),
         (lambda text: text.replace('"sha256"', '"sha-256"'), "sha256: is missing"),
         (lambda text: text[:-40], "is not JSON"),
-        (lambda text: "[]", "must be an object"),
+        (lambda text: "[]", "holds neither records of devices nor rows that somebody published"),
+        (lambda text: '{"a": 1}', "holds neither records of devices nor rows that somebody published"),
+        (lambda text: "{}", "is an empty profile, as the client writes of a job that failed"),
         (lambda text: "[" * 100_000, "nested too deeply"),
     ],
 )

@@ -31,8 +31,7 @@ def read_profiles(path: str | Path) -> tuple[tuple[SavedProfile, ...], str]:
     content = json_fields.parse(file.data, where=where)
     if published.is_published(content):
         return published.rows(content, where), file.digest
-    if isinstance(content, dict):
-        _refuse_raw(content, where)
+    _refuse_raw(content, where)
     return sealing.load(file.data, where), file.digest
 
 
@@ -43,13 +42,19 @@ def refuse_yaml(path: str) -> None:
         raise Refused("is YAML, and holds no records", where=path, hint=hint)
 
 
-def _refuse_raw(content: dict[str, object], where: str) -> None:
-    """Raise for files that records are made of, and which are none themselves."""
-    schema = content.get("schema")
-    if _SERVICE_KEY in content:
+def _refuse_raw(content: object, where: str) -> None:
+    """Raise for files that records are made of, and which are none themselves; and for what is nothing of the kind."""
+    schema = content.get("schema", "") if isinstance(content, dict) else None
+    if content == {}:
+        what = "is an empty profile, as the client writes of a job that failed, or that ran without profiling"
+        raise Refused(what, where=where, hint="look at the job")
+    if isinstance(content, dict) and _SERVICE_KEY in content:
         what = "is a profile of the service alone: it does not say which file ran, on which device, or when"
         hint = "bind it first: fidelity-gate devices record FILE --model MODEL --device NAME ... -o RECORDS"
         raise Refused(what, where=where, hint=hint)
     if isinstance(schema, str) and schema.startswith(_OURS):
         what = "holds a run of the gate, not records of devices"
         raise Refused(what, where=where, hint="fidelity-gate devices record FILE -o RECORDS writes them out of it")
+    if not schema:
+        what = "holds neither records of devices nor rows that somebody published"
+        raise Refused(what, where=where, hint="fidelity-gate devices record writes records")

@@ -79,7 +79,10 @@ def run_in(path: str) -> SavedRun | None:
         Refused: it is one, and not whole; or the report of a run that was refused.
     """
     file = read_file(path, limit_bytes=verdicts.LIMIT_BYTES)
-    content = json_fields.parse(file.data, where=path)
+    try:
+        content = json_fields.parse(file.data, where=path)
+    except Refused as error:
+        raise Refused(error.what, where=path, hint="records, published rows and saved runs are JSON") from error
     schema = str(content.get("schema")) if isinstance(content, dict) else ""
     if _is_of(schema, measurements_file.SCHEMA):
         return SavedRun(path, file.digest, measurements_file.load(file.data, path))
