@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from docs_pages import ROOT, blocks, missing
 from junitparser import JUnitXml
 
 from fidelity_gate.cli import answer
@@ -17,10 +18,13 @@ from fidelity_gate.zoo.paths import located
 
 
 @pytest.mark.slow
-def test_the_demo_blocks_naive_int4_and_nothing_else(tmp_path, capsys):
-    folder = tmp_path / "demo"
-    assert answer(["demo", "--output", str(folder)]) == 0
+def test_the_demo_blocks_naive_int4_and_nothing_else_and_prints_what_the_readme_shows(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = Path("fidelity-gate-demo")
+    assert answer(["demo"]) == 0
     told = capsys.readouterr().out
+    shown = next(block.body for block in blocks(ROOT / "README.md") if "Naive INT4 is blocked" in block.body)
+    assert not missing(tuple(line for line in shown.split("\n") if line), told)
     assert "Naive INT4 is blocked, INT8 and calibrated INT4 may ship." in told
     assert f"to forward: {folder}/report.html" in told
     page = (folder / "report.html").read_text()
