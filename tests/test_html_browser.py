@@ -10,11 +10,13 @@ from chromium import Browser, installed
 from pages import every_outcome, exhibit, rich, stopped, streaming
 from test_compare import compared_page
 from test_html import HOSTILE, with_name
+from test_html_parts import on_devices, waived
 
 from fidelity_gate.reports.html.page import Html
 
 pytestmark = pytest.mark.skipif(installed() is None, reason="no Chromium is installed")
 
+HEBREW = "\u05de\u05d5\u05e2\u05de\u05d3 \u05e9\u05e0\u05d9"
 TOKENS = tuple(2 + (k * k) % 10 for k in range(900))
 
 
@@ -23,6 +25,18 @@ def large():
     report = rich(("int8",))
     picture = exhibit("int8", 1, grid=(30, 30), inputs=TOKENS, reference=TOKENS, answer=TOKENS[::-1], labels=())
     return replace(report, measured=replace(report.measured, exhibits=(picture,)))
+
+
+def shapes():
+    """Return a report with a picture of one long row, one of nine by nine cells, and a name of Hebrew letters."""
+    long = "a-candidate-with-a-name-that-is-very-much-longer-than-any-column-of-figures-can-bear"
+    report = rich((long, HEBREW))
+    pictures = [
+        exhibit(name, 1, grid=grid, inputs=cells, reference=cells, answer=cells[::-1], labels=(), symbols=())
+        for name, grid in zip((HEBREW, long), ((1, 50), (9, 9)), strict=True)
+        for cells in (TOKENS[: grid[0] * grid[1]],)
+    ]
+    return replace(report, measured=replace(report.measured, exhibits=tuple(pictures)))
 
 
 PAGES = {
@@ -35,6 +49,9 @@ PAGES = {
     "long-name": lambda: Html().render(with_name("x" * 100_000)),
     "hostile": lambda: Html().render(with_name("".join(HOSTILE[:4]))),
     "comparison": compared_page,
+    "waived": lambda: Html().render(waived()),
+    "devices": lambda: Html().render(on_devices()),
+    "shapes": lambda: Html().render(shapes()),
 }
 WINDOWS = {"wide": {}, "dark": {"dark": True}, "tablet": {"width": 768}, "phone": {"width": 360, "height": 740}}
 SPILLED = """[...document.querySelectorAll('body *')].filter(e => {
@@ -70,8 +87,8 @@ def complaints(browser):
 
 SHOWN = [
     *((name, "phone") for name in PAGES),
-    *((name, "wide") for name in ("rich", "long-name", "comparison")),
-    *((name, "tablet") for name in ("rich", "outcomes", "comparison")),
+    *((name, "wide") for name in ("rich", "long-name", "comparison", "shapes")),
+    *((name, "tablet") for name in ("rich", "outcomes", "comparison", "shapes")),
     ("rich", "dark"),
 ]
 
@@ -137,3 +154,42 @@ def test_every_line_of_a_picture_is_inside_it(browser, url):
     for name in ("rich", "streaming"):
         browser.open(url(name))
         assert browser.evaluate(outside) == []
+
+
+def test_no_figure_is_broken_over_two_lines_whatever_stands_beside_it(browser, url):
+    broken = """[...document.querySelectorAll('td.fig, .end')].filter(e => {
+      const range = document.createRange(), text = e.firstChild;
+      if (!text || text.nodeType !== 3 || !text.textContent.trim()) return false;
+      range.selectNodeContents(text);
+      return new Set([...range.getClientRects()].map(r => Math.round(r.top))).size > 1;
+    }).map(e => e.textContent)"""
+    for window in ("wide", "tablet", "phone"):
+        browser.open(url("shapes"), **WINDOWS[window])
+        assert browser.evaluate(broken) == []
+
+
+def test_on_a_phone_every_figure_of_a_check_stands_under_its_name(browser, url):
+    astray = """[...document.querySelectorAll('table.checks tbody tr:not(.said)')].filter(row => {
+      const name = row.querySelector('th').getBoundingClientRect();
+      return [...row.querySelectorAll('[data-label="Observed"], [data-label="Required"], [data-label="Margin"]')]
+        .some(cell => cell.getBoundingClientRect().top < name.bottom - 1);
+    }).length"""
+    browser.open(url("rich"), **WINDOWS["phone"])
+    assert browser.evaluate(astray) == 0
+
+
+def test_a_comparison_reads_the_same_beside_a_name_from_right_to_left(browser, url):
+    order = """(() => {
+      const text = document.querySelector('.reason'), found = [];
+      for (const node of text.childNodes) for (const word of node.textContent.matchAll(/[0-9]+\\.[0-9]+|[<>]/g)) {
+        const range = document.createRange();
+        range.setStart(node, word.index); range.setEnd(node, word.index + word[0].length);
+        found.push([word[0], range.getBoundingClientRect().left]);
+      }
+      return found.sort((a, b) => a[1] - b[1]).map(one => one[0]).join(' ');
+    })()"""
+    browser.open(url("shapes"))
+    assert HEBREW in browser.evaluate("document.querySelector('.reason').textContent").replace("\u200e", "")
+    first, sign, second = browser.evaluate(order).split(" ")
+    assert sign == "<"
+    assert float(first) < float(second)
