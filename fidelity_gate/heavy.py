@@ -23,24 +23,24 @@ def torch_module() -> Any:  # noqa: ANN401  (the library; annotating it would im
     """Return torch.
 
     Raises:
-        NotMeasured: it is not installed.
+        NotMeasured: it is not installed, or does not load.
     """
     try:
         return importlib.import_module("torch")
     except ImportError as error:
-        raise NotMeasured("torch is not installed", hint=HINT) from error
+        raise _missing("torch", error, HINT) from error
 
 
 def onnxruntime_module(where: str = "") -> Any:  # noqa: ANN401  (the library)
     """Return onnxruntime.
 
     Raises:
-        NotMeasured: it is not installed.
+        NotMeasured: it is not installed, or does not load.
     """
     try:
         return importlib.import_module("onnxruntime")
     except ImportError as error:
-        raise NotMeasured("onnxruntime is not installed", where=where, hint=ONNX_HINT) from error
+        raise _missing("onnxruntime", error, ONNX_HINT, where) from error
 
 
 def bitsandbytes_module(where: str = "") -> Any:  # noqa: ANN401  (the library)
@@ -59,7 +59,14 @@ def bitsandbytes_module(where: str = "") -> Any:  # noqa: ANN401  (the library)
         with _without_kernels(), contextlib.redirect_stdout(silence), contextlib.redirect_stderr(silence):
             return importlib.import_module("bitsandbytes")
     except ImportError as error:
-        raise NotMeasured("bitsandbytes is not installed", where=where, hint=HINT) from error
+        raise _missing("bitsandbytes", error, HINT, where) from error
+
+
+def _missing(library: str, error: ImportError, hint: str, where: str = "") -> NotMeasured:
+    """Return what keeps a library from being used: it is not there, or a file of the same name as a part of it is."""
+    if isinstance(error, ModuleNotFoundError) and error.name == library:
+        return NotMeasured(f"{library} is not installed", where=where, hint=hint)
+    return NotMeasured(f"{library} is there and cannot be imported: {error}", where=where, hint="mend what it names")
 
 
 @contextlib.contextmanager
