@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -432,6 +435,41 @@ def test_a_job_is_fetched_shown_and_recorded_by_its_id_for_the_file_that_it_ran(
     code, out, _ = devices("record", job.id, "--model", "int8.onnx", "-o", "s24.json")
     assert code == 0
     assert "1 known already" in out
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("list", "--service", "*"),
+        ("resume", "jabc123"),
+        ("resume", "jabc123", "-o", "new.json"),
+        ("record", "jabc123", "-o", "new.json"),
+    ],
+)
+def test_without_the_client_whoever_needs_it_is_told_what_to_install_and_nothing_else_is_affected(
+    devices, records, tmp_path, monkeypatch, args
+):
+    monkeypatch.setitem(sys.modules, "qai_hub", None)
+    monkeypatch.setitem(sys.modules, "qai_hub.client", None)
+    code, _, err = devices(*args)
+    assert code == 3
+    assert err.endswith("is not installed (pip install 'fidelity-gate[aihub]')\n")
+    assert not (tmp_path / "new.json").exists()
+    for other in (("list",), ("list", records), ("show", records), ("show", TABLE_11, "--max-step", "6 s")):
+        assert devices(*other)[0] == 0
+
+
+@pytest.mark.parametrize("args", [("list",), ("list", "records.json"), ("show", "records.json"), ("--help",)])
+def test_what_needs_no_client_loads_none_and_nothing_that_runs_models(records, tmp_path, args):
+    code = (
+        "import sys\nfrom fidelity_gate.cli import answer\ncode = answer(['devices', *sys.argv[1:]])\n"
+        "found = {'qai_hub', 'h5py', 'requests', 'botocore', 'torch', 'onnxruntime', 'google'} & set(sys.modules)\n"
+        "sys.exit(str(sorted(found)) if found else int(code))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", code, *args]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(
