@@ -52,7 +52,7 @@ def bitsandbytes_module(where: str = "") -> Any:  # noqa: ANN401  (the library)
     # Odd widths go through torch.compile, which takes seconds, or a compiler that is not there.
     os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it warns at every product in fp16
-    if "bitsandbytes" in sys.modules:
+    if sys.modules.get("bitsandbytes") is not None:
         return sys.modules["bitsandbytes"]
     silence = io.StringIO()
     try:
