@@ -166,6 +166,25 @@ def test_init_writes_a_policy_that_lint_accepts_without_a_word(tmp_path: Path, m
     assert (code, output) == (0, "1 policy: 0 errors, 0 warnings\n")
 
 
+def test_every_example_in_what_init_writes_is_one_when_its_sign_is_taken_away() -> None:
+    examples = re.findall(r"^ *#[^ #\n].*$", STARTER, re.MULTILINE)
+    assert len(examples) >= 10
+    whole = re.sub(r"^( *)#(?=[^ #\n])", r"\1", STARTER, flags=re.MULTILINE)
+    found = examine(whole.encode(), "p.yaml")
+    assert [str(problem) for problem in found.problems] == []
+    assert found.policy is not None
+    assert {"no-worse", "in-time", "exact-drop", "lost-token"} <= {check.id for check in found.policy.checks}
+    assert max(map(len, STARTER.splitlines())) <= 130
+
+
+def test_init_calls_the_file_by_its_name_in_the_commands_that_it_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("init", "my gate.yaml")[1].endswith("fidelity-gate policy lint 'my gate.yaml'\n")
+    assert "#   fidelity-gate run 'my gate.yaml' " in (tmp_path / "my gate.yaml").read_text()
+
+
 def test_init_replaces_nothing_unless_it_is_forced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("precious")
@@ -173,11 +192,11 @@ def test_init_replaces_nothing_unless_it_is_forced(tmp_path: Path, capsys: pytes
     assert path.read_text() == "precious"
     assert "--force" in capsys.readouterr().err
     assert cli.answer(["policy", "init", str(path), "--force"]) == 0
-    assert path.read_text(encoding="utf-8") == STARTER
+    assert path.read_text(encoding="utf-8") == STARTER.replace("THIS_FILE", str(path))
 
 
 def test_init_writes_to_standard_output_and_refuses_other_names(tmp_path: Path) -> None:
-    assert run("init", "-")[1] == STARTER
+    assert run("init", "-")[1] == STARTER.replace("THIS_FILE", DEFAULT_PATH)
     assert cli.answer(["policy", "init", str(tmp_path / "model.safetensors")]) == 2
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 import click
@@ -13,6 +14,7 @@ from fidelity_gate.verbs.orders import STDOUT, write_stdout
 from fidelity_gate.verbs.policy_files import SUFFIXES
 
 STARTER = "starter.yaml"
+THIS_FILE = "THIS_FILE"  # what the starter calls itself
 DEFAULT_PATH = "release.gate.yaml"
 
 SCHEMA_EPILOG = """\b
@@ -48,12 +50,12 @@ def init(*, path: str, force: bool) -> None:
 
     starter = policy_path(STARTER).read_text(encoding="utf-8")
     if path == STDOUT:
-        write_stdout(starter)
+        write_stdout(starter.replace(THIS_FILE, DEFAULT_PATH))
         return
     if Path(path).suffix not in SUFFIXES:
         raise UsageError("is not the name of a policy", where=path, hint=f"policies end in {' or '.join(SUFFIXES)}")
     if os.path.lexists(path) and not force:
         raise UsageError("is there already", where=path, hint="--force replaces it")
-    write_atomically(path, starter)
-    shown = printable(path)
-    write_stdout(f"wrote {shown}\nnext: name your files in it, then: fidelity-gate policy lint {shown}\n")
+    shown = shlex.quote(printable(path))
+    write_atomically(path, starter.replace(THIS_FILE, shown))
+    write_stdout(f"wrote {printable(path)}\nnext: name your files in it, then: fidelity-gate policy lint {shown}\n")
