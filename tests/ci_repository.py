@@ -21,10 +21,6 @@ recursion: {h_cycles: 1, l_cycles: 2, steps: 2}
 checks:
   small-enough: {metric: model_size, require: {max: 400 KiB}}
 """
-UNDECIDED = (
-    QUICK.replace("checks:", "minimum_probes: 501\nchecks:")
-    + "  alike: {metric: carry_fidelity, aggregate: mean, require: {min: 0.9}}\n"
-)
 AUTHOR = {
     **dict.fromkeys(("GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME"), "somebody"),
     **dict.fromkeys(("GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL"), "somebody@example.org"),

@@ -51,6 +51,15 @@ def test_candidates_that_are_given_count_instead_of_the_policys(folders) -> None
     assert dict(found.candidates) == {"int8": str(folders[0] / "a=b.safetensors"), "int4": "zoo:trm-addition"}
 
 
+def test_a_policy_that_the_branch_itself_brings_counts_once_it_is_merged(folders) -> None:
+    asked = given(folders, policy="policies/new.yaml")
+    assert placed(asked).policy == "policies/new.yaml"  # there is none, which is the gate's to say
+    (folders[0] / "policies").mkdir()
+    (folders[0] / "policies" / "new.yaml").write_text("")
+    with pytest.raises(UsageError, match="is not in the commit that judges, only here"):
+        placed(asked)
+
+
 def test_a_policy_that_is_wrong_is_left_for_the_gate_to_refuse(folders) -> None:
     asked = given(folders)
     (folders[1] / "policies" / "release.yaml").write_text("checks: {}")

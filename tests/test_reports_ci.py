@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import cache
 
 import pytest
 from hypothesis import given, settings
@@ -51,6 +52,7 @@ def plain(text: str) -> str:
     return text
 
 
+@cache
 def many(count: int, severity: Severity = Severity.ERROR) -> Report:
     checks = [replace(FIDELITY, id=f"check-{n}", severity=severity, bound=Bound(minimum=0.9999)) for n in range(count)]
     made, data = policy(FIDELITY, *checks), measured(measurement((0.97, 0.97)))
@@ -87,6 +89,23 @@ def test_a_pass_says_nothing() -> None:
 def test_a_run_that_was_stopped_is_one_error(code: int) -> None:
     ((level, _, said),) = commands(GitHub().render(stopped(code)))
     assert (level, said) == ("error", f"BLOCKED (exit {code}): ref.pt: is a folder")
+
+
+@pytest.mark.parametrize(
+    ("error", "file", "line"),
+    [
+        ("policies/release.yaml:21:3: checks.size: is no number", "policies/release.yaml", "21"),
+        ("a b,c.gate.yml:7: is no policy", "a b,c.gate.yml", "7"),
+        ("ref.pt: is a folder", None, None),
+        ("a.yaml: there is no such file", None, None),
+        ("a.yaml:0:1: is no policy", None, None),
+        ("::error::a.yaml:1:1: x", None, None),
+    ],
+)
+def test_what_is_wrong_in_a_policy_is_told_at_its_line(error, file, line) -> None:
+    ((level, properties, said),) = commands(GitHub().render(replace(stopped(2), error=error)))
+    assert (level, properties.get("file"), properties.get("line")) == ("error", file, line)
+    assert said.startswith("BLOCKED (exit 2)")
 
 
 @pytest.mark.parametrize("count", [1, 9, 10, 11, 500])
@@ -131,6 +150,14 @@ def test_the_summary_says_what_was_compared() -> None:
     assert "| reference |" in text
     assert "| int8 |" in text
     assert "noise floor" in text
+
+
+def test_the_summary_says_nothing_of_fidelity_where_no_model_was_stepped() -> None:
+    report = passing()
+    assert report.measured is not None
+    of_files = replace(report, measured=replace(report.measured, measurements=(), noise_floor=None))
+    assert "Carry fidelity by step" in Markdown().render(report)
+    assert "Carry fidelity by step" not in Markdown().render(of_files)
 
 
 def test_a_stopped_run_has_a_summary_too() -> None:

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING
 import click
 
 from fidelity_gate.errors import ReportNotWritten, UsageError
-from fidelity_gate.files import delete_stale
 from fidelity_gate.text import printable
-from fidelity_gate.verbs.ci_gate import Ended, Order, conduct
+from fidelity_gate.verbs.ci_gate import Ended, Order, conduct, retracted
 from fidelity_gate.verbs.ci_places import Given
 from fidelity_gate.verbs.ci_runner import TEMP, WORKSPACE, Runner, commands_stopped, obeyed, of_process
 from fidelity_gate.verbs.ci_verdict import Run, Word, word_of
@@ -46,8 +45,7 @@ def github() -> ExitCode | int:
         _annotate(order)
         _summarize(runner, order, ended)
     except ReportNotWritten as error:
-        delete_stale(order.verdict_file)  # it may say passed, and this run does not
-        ended = Ended(int(error.exit_code), failure=error)
+        ended = retracted(order, error)
     _say(runner, order, ended)
     if ended.failure is not None:
         raise ended.failure

@@ -89,6 +89,9 @@ def _apart(given: Given, trusted: Path, named: dict[str, str]) -> Placed:
     if Path(given.policy).is_absolute():
         raise UsageError(f"{given.policy} is absolute", field="policy", hint="a path inside the repository")
     _refuse_escape(given.policy, trusted, "policy")
+    if not (trusted / given.policy).exists() and (given.workspace / given.policy).is_file():
+        hint = "a policy counts once it is merged; the action's policy-from: workspace takes the branch's own"
+        raise UsageError(f"{given.policy} is not in the commit that judges, only here", field="policy", hint=hint)
     for field, text in (("reference", given.reference), ("inputs", given.inputs)):
         if text:
             _refuse_workspace(text, given, field)
