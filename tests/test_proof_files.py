@@ -133,3 +133,21 @@ def test_a_record_that_does_not_say_its_files_is_not_signed(desk, capsys):
     verdict.write_text(data.replace(digest(desk.artifact), "0" * 64, 1))
     assert desk.attest() == 2
     assert "has another digest than its files together" in capsys.readouterr().err
+
+
+def test_no_statement_is_written_over_a_file_of_the_model(tmp_path, capsys):
+    made = tmp_path / "made"
+    made.mkdir()
+    write(made, REASONER, reasoner())
+    start = made / "start.npz"
+    np.savez(start, z=np.ones(WIDTH, np.float32))
+    assert gated(made, STARTED.replace("parts/start.safetensors", start.name)) == 0
+    report = made / "passed.json"
+    report.write_text(report.read_text().replace(start.name, "start.json"))  # a name that outputs may have
+    (made / "start.json").write_bytes(start.read_bytes())
+    order = ["attest", str(report), "--artifact", str(made / "step.onnx"), "--predicate"]
+    assert answer([*order, str(made / "start.json")]) == 2
+    assert "start.json is read by this command" in capsys.readouterr().err
+    assert (made / "start.json").read_bytes() == start.read_bytes()
+    assert answer([*order, "-"]) == 2
+    assert answer([*order, str(made / "predicate.json")]) == 0

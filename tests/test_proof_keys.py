@@ -4,6 +4,7 @@ import base64
 import json
 import shutil
 import subprocess
+import sys
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa, x25519
@@ -142,3 +143,11 @@ def test_an_encrypted_key_needs_its_password(tmp_path):
     assert opened(signed, public_key(public), "here") == b"payload"
     with pytest.raises(Refused, match="is not encrypted"):
         private_key(pem_pair(tmp_path, name="plain")[0], secret)
+
+
+def test_what_signs_is_named_where_it_is_not_installed(tmp_path, monkeypatch):
+    private, public = pem_pair(tmp_path)
+    monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.serialization", None)
+    for read, path in ((private_key, private), (public_key, public)):
+        with pytest.raises(Refused, match=r"not installed.*pip install 'fidelity-gate\[attest\]'"):
+            read(path)

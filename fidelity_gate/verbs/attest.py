@@ -14,7 +14,7 @@ from fidelity_gate.files import delete_stale, write_atomically
 from fidelity_gate.text import printable
 
 if TYPE_CHECKING:
-    from fidelity_gate.records import MeasurementSet, ModelRecord
+    from fidelity_gate.records import MeasurementSet, ModelRecord, Report
 
 EPILOG = """\b
 Examples:
@@ -60,14 +60,10 @@ def attest(  # noqa: PLR0913  (one argument an option: click's way)
     from fidelity_gate.proof.files import digests_there, files_of, named
     from fidelity_gate.proof.keys import PASSWORD, private_key
     from fidelity_gate.proof.statement import predicate_of, statement_of
-    from fidelity_gate.reports import json as saved
     from fidelity_gate.verbs.report import refuse_untrue
 
     _refuse_orders(key, output, predicate, read=(verdict, *artifacts, key or ""))
-    for written in (output, predicate):
-        if written:
-            delete_stale(written)
-    found = saved.read(verdict)
+    found = _read(verdict, artifacts[:1], (output, predicate))
     refuse_untrue(found, verdict)
     if found.measured is None:
         what = f"the run came to no verdict of its own: {found.error or 'nothing was measured'}"
@@ -92,8 +88,38 @@ def _refuse_orders(key: str | None, output: str | None, predicate: str | None, r
     if bool(key) != bool(output):
         raise UsageError("--key and -o go together", hint="a statement is signed, or it is none")
     for option, written, others in (("-o", output, predicate), ("--predicate", predicate, output)):
+        if written == "-":
+            raise UsageError("goes to a file", field=option, hint="name it")
         if written:
             refuse_overwriting(written, (*read, others or ""), option=option)
+
+
+def _read(verdict: str, own: tuple[str, ...], outputs: tuple[str | None, ...]) -> Report:
+    """Return the report, and leave nothing of an earlier attempt, but what would be a file of a model.
+
+    Args:
+        verdict: the report's file.
+        own: where the model's own file lies now, if that was said.
+        outputs: what will be written.
+    """
+    from fidelity_gate.reports import json as saved
+    from fidelity_gate.verbs.orders import refuse_overwriting
+
+    written = [path for path in outputs if path]
+    try:
+        found = saved.read(verdict)
+    except BaseException:
+        for path in written:
+            delete_stale(path)
+        raise
+    for record in found.measured.candidates if found.measured else ():
+        folders = [Path(path).parent for path in (record.facts.path, *own)]
+        parts = tuple(str(folder / file.name) for folder in folders for file in record.facts.files)
+        for path in written:
+            refuse_overwriting(path, parts, option="-o, --predicate")
+    for path in written:
+        delete_stale(path)
+    return found
 
 
 def _warn_of_readers(key: str) -> None:
