@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 from made import measurement
+from past_made import baseline_of as made
 from past_made import device_run, latency, past_run, ran, runs_of
 
 from fidelity_gate import cli, gate, measurements_file
 from fidelity_gate.metrics.carry_fidelity import CarryFidelity
 from fidelity_gate.past import baseline_file, history_file
+from fidelity_gate.past.sealing import sealed
 from fidelity_gate.records import DeviceRecord, MeasurementSet, MeasureStatus
 from fidelity_gate.registry import build
 
@@ -382,3 +384,17 @@ def test_show_of_a_history_can_be_narrowed_and_is_json_for_others(folder, run) -
     assert (code, "there is no such history" in err) == (2, True)
     code, _, err = run("history")
     assert (code, "history needs a verb of its own" in err) == (2, True)
+
+
+@pytest.mark.parametrize("more", [(), ("--json",)])
+def test_names_of_strangers_in_the_past_cannot_act_on_a_terminal_or_a_log(folder, run, more) -> None:
+    name = "int8::error::##[error]\x1b[2J\u202e"
+    history_file.append("history.jsonl", [replace(past_run(), candidate=name, revision=name)])
+    hostile = replace(made(data(), policy_name=name), candidates=(replace(made(data()).candidates[0], name=name),))
+    (folder / "hostile.json").write_bytes(baseline_file.dump(sealed(hostile, baseline_file.SCHEMA)))
+    for args in (("history", "show", "history.jsonl"), ("baseline", "show", "hostile.json")):
+        code, out, _ = run(*args, *more)
+        assert code == 0
+        assert not any(bad in out for bad in ("::", "##[", "\x1b", "\u202e"))
+        if more:
+            assert name in json.dumps(json.loads(out), ensure_ascii=False).replace("\\u001b", "\x1b")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fidelity_gate.errors import Refused, UsageError
-from fidelity_gate.text import printable
+from fidelity_gate.text import printable, quiet_json
 from fidelity_gate.verbs.keeping import checked_revision
 from fidelity_gate.verbs.orders import now, refuse_overwriting, write_stdout
 
@@ -80,11 +80,12 @@ def show(*, path: str, as_json: bool) -> None:
 
     found = baseline_file.read(path)
     if as_json:
-        write_stdout(json.dumps(json.loads(baseline_file.dump(found)), indent=2, allow_nan=False) + "\n")
+        plain = json.loads(baseline_file.dump(found))
+        write_stdout(quiet_json(json.dumps(plain, indent=2, allow_nan=False)) + "\n")
         return
     from fidelity_gate.verbs.columns import columns
 
-    facts = columns((name, printable(text, 400)) for name, text in _facts(found))
+    facts = columns((printable(name), printable(text, 400)) for name, text in _facts(found))
     write_stdout(f"{facts}\n\n{columns(_rows(found))}\n")
 
 

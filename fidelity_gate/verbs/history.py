@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fidelity_gate.errors import Refused, UsageError
-from fidelity_gate.text import printable
+from fidelity_gate.text import printable, quiet_json
 from fidelity_gate.verbs.orders import write_stdout
 
 if TYPE_CHECKING:
@@ -125,4 +125,4 @@ def _as_json(found: tuple[Trend, ...], last: int) -> str:
         }
         for trend in found
     ]
-    return json.dumps({"trends": plain}, indent=2, allow_nan=False) + "\n"
+    return quiet_json(json.dumps({"trends": plain}, indent=2, allow_nan=False)) + "\n"
