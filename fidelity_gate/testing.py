@@ -14,12 +14,24 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from fidelity_gate.errors import GateError
     from fidelity_gate.records import Depth, Policy, Report, Scalar
 
 __all__ = ["assert_fidelity"]
 
 NAME = "assert_fidelity"  # what errors call the policy that is made of the arguments
 WIDTH = 110
+DEPTH_HINT = "recursion=Depth(h_cycles, l_cycles, steps), from fidelity_gate.records"
+CHECKS = {"min": "carry-fidelity", "worst": "carry-fidelity-worst"}  # by argument
+AGGREGATES = {"min": "mean", "worst": "worst"}
+# Fields of the policy, or options of the command line, and the argument that each of them is here.
+_ARGUMENTS = (
+    (re.compile(rf"checks\.{CHECKS['min']}\.require\..*"), "min"),
+    (re.compile(rf"checks\.{CHECKS['worst']}\.require\..*"), "worst"),
+    (re.compile(r"checks\.[^.]+\.options\.(.*)"), r"\1"),
+    (re.compile(r"candidates\..*|--candidate"), "candidate"),
+    (re.compile(r"--(inputs|reference)"), r"\1"),
+)
 _NO_ID = re.compile(r"[^A-Za-z0-9_-]+")
 
 
@@ -28,9 +40,10 @@ def assert_fidelity(  # noqa: PLR0913  (one argument a thing that a test may req
     candidate: str | os.PathLike[str],
     inputs: str | os.PathLike[str],
     *,
-    min: float = 0.97,
+    min: float | None = 0.97,
     worst: float | None = None,
     recursion: Depth | None = None,
+    minimum_probes: int = 100,
     **options: Scalar,
 ) -> Report:
     """Raise AssertionError unless a compressed model's carry stays as close to its reference's as required.
@@ -42,10 +55,11 @@ def assert_fidelity(  # noqa: PLR0913  (one argument a thing that a test may req
         reference: a model file, or `zoo:NAME`.
         candidate: the compressed model's file.
         inputs: a file of probes, `zoo:NAME/evaluation`, or a source with options (`sudoku:count=100,seed=1`).
-        min: the least mean carry fidelity over the probes, inclusive.
+        min: the least mean carry fidelity over the probes, inclusive; None where `worst` alone is required.
         worst: the least carry fidelity of the worst probe, inclusive; a mean over a hundred probes hides one that
             collapsed.
         recursion: how deep both run; by default as deep as the reference's file declares.
+        minimum_probes: with fewer nothing is decided, because a figure of few probes says little about others.
         **options: of the metric `carry_fidelity`: stream, at, tokens.
 
     Returns:
@@ -61,14 +75,15 @@ def assert_fidelity(  # noqa: PLR0913  (one argument a thing that a test may req
     from fidelity_gate.verbs import stages
     from fidelity_gate.wording import blocks
 
-    paths = (os.fspath(reference), os.fspath(candidate), os.fspath(inputs))
     try:
         with plain_warnings():
-            depth = recursion or _declared_depth(paths[0])
-            policy = _policy(paths, {"mean": min, "worst": worst}, depth, options)
+            given = {"reference": reference, "candidate": candidate, "inputs": inputs}
+            paths = {name: _path(name, path) for name, path in given.items()}
+            depth = _depth(recursion) or _declared_depth(paths["reference"])
+            policy = _policy(paths, {"min": min, "worst": worst}, depth, minimum_probes, options)
             report = stages.judged(policy, stages.measure(policy, allow_code=False))
     except GateError as error:
-        raise copy.copy(error) from None  # one line says it; where in the gate it was found says nothing to a test
+        raise _in_words_of_the_call(error) from None  # where in the gate it was found says nothing to a test
     if blocks(report):
         raise AssertionError(_text(report))
     return report
@@ -82,6 +97,25 @@ def plain_warnings() -> Iterator[None]:
         yield
 
 
+def _path(name: str, path: object) -> str:
+    from fidelity_gate.errors import UsageError
+
+    if not isinstance(path, (str, os.PathLike)):
+        what = f"is a {type(path).__name__}, and the gate reads files"
+        raise UsageError(what, where=NAME, field=name, hint="a path; numpy.savez writes arrays of probes")
+    return str(os.fspath(path))
+
+
+def _depth(recursion: object) -> Depth | None:
+    from fidelity_gate.errors import UsageError
+    from fidelity_gate.records import Depth
+
+    if recursion is None or isinstance(recursion, Depth):
+        return recursion
+    what, hint = f"is a {type(recursion).__name__}, not a Depth", DEPTH_HINT
+    raise UsageError(what, where=NAME, field="recursion", hint=hint)
+
+
 def _declared_depth(reference: str) -> Depth:
     from fidelity_gate.errors import UsageError
     from fidelity_gate.models.opening import open_model
@@ -90,39 +124,59 @@ def _declared_depth(reference: str) -> Depth:
 
     depth = open_model(ModelSpec("reference", located(reference))).facts.depth
     if depth is None:
-        hint = "recursion=Depth(h_cycles, l_cycles, steps), from fidelity_gate.records"
-        raise UsageError("the file does not say how deep the model runs", where=reference, field="recursion", hint=hint)
+        what = "the file does not say how deep the model runs"
+        raise UsageError(what, where=reference, field="recursion", hint=DEPTH_HINT)
     return depth
 
 
 def _policy(
-    paths: tuple[str, str, str], least: dict[str, float | None], depth: Depth, options: dict[str, Scalar]
+    paths: dict[str, str],
+    least: dict[str, float | None],
+    depth: Depth,
+    minimum_probes: int,
+    options: dict[str, Scalar],
 ) -> Policy:
     """Return the policy that the arguments are, read as strictly as one in a file."""
+    from fidelity_gate.errors import UsageError
     from fidelity_gate.inputs.opening import from_path
     from fidelity_gate.policy.loading import Overrides, load_policy_text
     from fidelity_gate.zoo.paths import is_zoo, resolve
 
-    reference, candidate, inputs = paths
+    reference, candidate, inputs = paths["reference"], paths["candidate"], paths["inputs"]
     checks = {
-        "carry-fidelity" if aggregate == "mean" else f"carry-fidelity-{aggregate}": {
+        CHECKS[name]: {
             "metric": "carry_fidelity",
-            "aggregate": aggregate,
+            "aggregate": AGGREGATES[name],
             "options": options,
             "require": {"min": bound},
         }
-        for aggregate, bound in least.items()
+        for name, bound in least.items()
         if bound is not None
     }
+    if not checks:
+        raise UsageError(
+            "nothing is required", where=NAME, field="min", hint="a number for min, for worst, or for both"
+        )
     written = {
         "apiVersion": "fidelity-gate/v1",
         "name": NAME,
         "recursion": {"h_cycles": depth.h_cycles, "l_cycles": depth.l_cycles, "steps": depth.steps},
+        "minimum_probes": minimum_probes,
         "checks": checks,
     }
     given = inputs if is_zoo(inputs) else from_path(inputs)
     overrides = Overrides(reference, ((_name(candidate), candidate),), given)
     return resolve(load_policy_text(json.dumps(written, default=float), NAME, overrides))
+
+
+def _in_words_of_the_call(error: GateError) -> GateError:
+    """Return the error with the argument that is wrong, in place of a line of a policy that nobody wrote."""
+    told = copy.copy(error)
+    told.where = re.sub(rf"^{NAME}:.*", NAME, told.where)
+    for field, argument in _ARGUMENTS:
+        if match := field.fullmatch(told.field):
+            told.field, told.where = match.expand(argument), told.where or NAME
+    return told
 
 
 def _name(candidate: str) -> str:

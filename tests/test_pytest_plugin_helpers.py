@@ -12,7 +12,7 @@ import pytest_sessions
 from pytest_sessions import data
 
 from fidelity_gate import cli, testing
-from fidelity_gate.errors import ModelRefused, PolicyError, UsageError
+from fidelity_gate.errors import ModelRefused, PolicyError, Refused, UsageError
 from fidelity_gate.records import Depth
 from fidelity_gate.testing import assert_fidelity
 from fidelity_gate.zoo.paths import located
@@ -80,15 +80,47 @@ def test_what_cannot_be_compared_is_refused_and_never_asserted(build, tmp_path) 
     assert told.value.__cause__ is None
 
 
+@pytest.mark.parametrize("name", ["min", "worst"])
 @pytest.mark.parametrize("bound", [float("nan"), float("inf"), 1.5, True, "much"])
-def test_a_bound_that_means_nothing_is_refused(build, bound) -> None:
-    with pytest.raises(PolicyError):
-        assert_fidelity(REFERENCE, build / "int8.safetensors", ROWS, min=bound)
+def test_a_bound_that_means_nothing_is_refused(build, name, bound) -> None:
+    with pytest.raises(PolicyError, match=f"^assert_fidelity: {name}: "):
+        assert_fidelity(REFERENCE, build / "int8.safetensors", ROWS, **{name: bound})
 
 
-def test_an_option_that_the_metric_has_not_is_refused(build) -> None:
-    with pytest.raises(PolicyError, match="stram"):
-        assert_fidelity(REFERENCE, build / "int8.safetensors", ROWS, stram="z_H")
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"stram": "z_H"}, "stram: carry_fidelity has no option 'stram' (did you mean stream?)"),
+        (
+            {"at": "never"},
+            "at: 'never' is not a value carry_fidelity takes here (must be last, worst or a whole number)",
+        ),
+        ({"min": None}, "min: nothing is required (a number for min, for worst, or for both)"),
+        ({"minimum_probes": 0}, "minimum_probes: must be at least 1, not the number 0"),
+        ({"recursion": (1, 2, 2)}, "recursion: is a tuple, not a Depth (recursion=Depth(h_cycles, l_cycles, steps), "),
+        ({"inputs": np.zeros((2, 3))}, "inputs: is a ndarray, and the gate reads files (a path; numpy.savez writes "),
+        ({"inputs": "sudoku:cont=3"}, "inputs: sudoku has no option 'cont' (did you mean count?)"),
+        ({"candidate": "a\x00b"}, "candidate: 'a\\x00b' is not a path that can be shown (rename the file)"),
+        ({"candidate": REFERENCE}, "candidate: is the reference itself (name the compressed file; "),
+    ],
+)
+def test_what_is_wrong_with_the_call_is_told_by_the_argument(build, given, said) -> None:
+    call = {"reference": REFERENCE, "candidate": build / "int8.safetensors", "inputs": ROWS, **given}
+    with pytest.raises(Refused) as told:
+        assert_fidelity(**call)
+    assert str(told.value).startswith(f"assert_fidelity: {said}")
+
+
+def test_the_worst_probe_may_be_all_that_is_required_and_few_probes_decide_only_where_that_is_said(
+    build, tmp_path
+) -> None:
+    with np.load(located(ROWS)) as rows:
+        np.savez(tmp_path / "few.npz", **{name: rows[name][:20] for name in rows.files})
+    call = (REFERENCE, build / "int8.safetensors", tmp_path / "few.npz")
+    with pytest.raises(AssertionError, match="20 probes were measured, and the policy wants at least 100"):
+        assert_fidelity(*call)
+    report = assert_fidelity(*call, min=None, worst=0.9, minimum_probes=20)
+    assert [one.check.id for one in report.verdict.results] == ["carry-fidelity-worst"]
 
 
 def test_a_model_that_does_not_say_how_deep_it_runs_is_asked_for(monkeypatch, tmp_path) -> None:
