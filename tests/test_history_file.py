@@ -29,6 +29,7 @@ from fidelity_gate.records import (
     DeviceJob,
     DeviceRun,
     HistorySpec,
+    MeasurementSet,
     Outcome,
     Past,
     Policy,
@@ -372,6 +373,29 @@ def test_a_run_is_never_held_against_itself_or_against_its_own_job(tmp_path: Pat
     another = ran(latency(0.010), run=device_run(job=replace(JOB, id="j2")))
     assert len(past_of(made, another).runs) == 1
     assert only(judge(made, another, past_of(made, another))).outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize("digest", ["ab" * 32, ""])
+def test_a_record_without_the_id_of_a_job_is_one_measurement_however_often_it_is_read(
+    tmp_path: Path, digest: str
+) -> None:
+    path = tmp_path / "history.jsonl"
+    made = asked(path, minimum=1)
+    record = replace(JOB, id="", finished="2026-05-04", model_digest=digest)
+
+    def seen(days: int, job: DeviceJob) -> MeasurementSet:
+        return ran(latency(0.010, detail=f"{days} days old"), run=device_run(plug="recorded", job=job))
+
+    for days in (1, 2):  # its age is told, so that what was measured is not quite the same
+        now = seen(days, record)
+        past = past_of(made, now)
+        assert past is not None
+        assert past.runs == ()
+        report = Report(judge(made, now, past), made, now, created=f"2026-07-0{days}T00:00:00+00:00")
+        assert append(str(path), lines_of(report)) == 2 - days
+    newer = past_of(made, seen(3, replace(record, finished="2026-06-01")))
+    assert newer is not None
+    assert len(newer.runs) == 1
 
 
 def test_a_verdict_carries_the_newest_runs_and_those_that_count(tmp_path: Path) -> None:

@@ -44,6 +44,16 @@ def lines_of(report: Report, revision: str = "") -> tuple[PastRun, ...]:
     return tuple(replace(line, run_id=identity) for line in found if line.figures)
 
 
+def job_of(run: DeviceRun) -> str:
+    """Return what a device's figures are told apart by, however often they are read: "" where nothing repeats them.
+
+    Of a record without the id of a job (bound by hand, published) it is the file and the moment that it is of.
+    """
+    if run.job is None:
+        return ""
+    return run.job.id or " ".join(part for part in (run.plug, run.job.finished, run.job.model_digest) if part)
+
+
 def _line(report: Report, measured: MeasurementSet, record: ModelRecord, run: DeviceRun, revision: str) -> PastRun:
     verdict, provenance, place = report.verdict, measured.provenance, place_of(run)
     return PastRun(
@@ -59,7 +69,7 @@ def _line(report: Report, measured: MeasurementSet, record: ModelRecord, run: De
         device=place.device,
         use=place.use,
         where=place.where,
-        job=run.job.id if run.job else "",
+        job=job_of(run),
         inputs_digest=provenance.inputs_digest,
         probes=provenance.probes,
         passed=verdict.passed,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from fidelity_gate.comparable import place_of
 from fidelity_gate.past import baseline_file, history_file
-from fidelity_gate.past.adding import run_id
+from fidelity_gate.past.adding import job_of, run_id
 from fidelity_gate.records import Past, PastPlace
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def past_of(policy: Policy, measured: MeasurementSet) -> Past | None:
 def _earlier(runs: Iterable[PastRun], policy: Policy, measured: MeasurementSet) -> tuple[PastRun, ...]:
     """Return the runs of this policy's candidates in the places of this run: never this run, nor its jobs, again."""
     own = run_id(measured)
-    jobs = {run.job.id for record in measured.candidates for run in record.device_runs if run.job}
+    jobs = {job for record in measured.candidates for run in record.device_runs if (job := job_of(run))}
     places = {
         (record.name, record.depth, place_of(run)) for record in measured.candidates for run in record.device_runs
     }
