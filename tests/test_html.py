@@ -574,7 +574,7 @@ TEXTS = [
     ("fail", "fail-tint"),
 ]
 GRAPHICS = [
-    *((mark, ground) for mark in ("data", "bound", "focus", "k0") for ground in ("paper", "card")),
+    *((mark, ground) for mark in ("data", "bound", "focus", "k0", "k3") for ground in ("paper", "card")),
     ("floor", "card"),
 ]
 

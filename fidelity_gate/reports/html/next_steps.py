@@ -130,8 +130,9 @@ def _keeping(report: Report) -> Iterator[Step]:
         )
     warned = [one for one in report.verdict.results if one.outcome is Outcome.WARN]
     if warned:
+        many = count_of(len(warned), "warning")
         yield Step(
-            f"{count_of(len(warned), 'warning')} that keeps nothing back. First: {headline(warned[0])[:TEXT]}",
+            f"{many} that {'keeps' if len(warned) == 1 else 'keep'} nothing back. First: {headline(warned[0])[:TEXT]}",
             "#checks",
             "See the checks",
         )
