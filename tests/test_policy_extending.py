@@ -222,6 +222,11 @@ def test_a_link_may_stand_for_a_base_of_the_tree_but_not_lead_out_of_it(tmp_path
     assert "leads out of the policy's tree" in refusal(child)
 
 
+def test_a_base_that_is_named_twice_is_refused_where_it_is_named_again(tmp_path: Path) -> None:
+    said = refusal(write(tmp_path, base=BASE, child=CHILD.replace("base.yaml", "[base.yaml, base.yaml]")))
+    assert "child.yaml:3:22: extends: 'base.yaml' is named twice (name it once)" in said
+
+
 def test_circles_are_refused_however_long_they_are(tmp_path: Path) -> None:
     assert "extends itself: child.yaml -> child.yaml" in refusal(write(tmp_path, child=CHILD.replace("base", "child")))
     one = BASE.replace("name: base\n", "name: base\nextends: two.yaml\n")

@@ -93,6 +93,31 @@ def test_a_difference_of_policies_tells_waivers_as_looser(tmp_path) -> None:
     assert back == {("waivers", "w1"): Change.TIGHTER}
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("{min: 0.8}", "{min: 0.7}", {("waivers", "w1", "floor", "min"): ("looser", "0.8", "0.7")}),
+        ("{min: 0.8}", "{min: 0.85}", {("waivers", "w1", "floor", "min"): ("tighter", "0.8", "0.85")}),
+        ("{min: 0.8}", "{min: 0.8, max: 0.99}", {("waivers", "w1", "floor", "max"): ("tighter", "none", "0.99")}),
+        ("2026-11-20", "2026-11-25", {("waivers", "w1", "expires"): ("looser", "2026-11-20", "2026-11-25")}),
+        ("2026-11-20", "2026-11-10", {("waivers", "w1", "expires"): ("tighter", "2026-11-20", "2026-11-10")}),
+        ("reason: ", "reason: another ", {}),
+        ("a" * 64, "b" * 64, {("waivers", "w1"): ("incomparable",)}),
+    ],
+)
+def test_a_waiver_that_changed_is_told_for_what_it_lets_through(old: str, new: str, told: dict) -> None:
+    text = (
+        BASE.replace(", locked: true", "") + CHILD.split("base.yaml\n")[1] + f"waiver_rules: {{max_days: 30}}\n{STUB}"
+    )
+    text = re.sub(r"expires: .*", "expires: 2026-11-20", text)
+    assert old in text
+    sides = [examine(one.encode(), "p.yaml").side for one in (text, text.replace(old, new, 1))]
+    assert None not in sides
+    found = {one.path: (str(one.change), one.before, one.after) for one in differences(*sides)}
+    assert found.keys() == told.keys()
+    assert all(found[path][: len(wanted)] == wanted for path, wanted in told.items())
+
+
 # ---------------------------------------------------------------- the command
 
 RELEASE = """\
@@ -154,7 +179,10 @@ def test_a_stale_waiver_is_refused_before_anything_runs(release, capsys) -> None
         (["--check", "small", "--target", "soc-8mb"], "the verdict has no small of any@soc-8mb (it has int8)"),
         (["--check", "small", "--reason", "  "], "--reason: is empty"),
         (["--check", "small", "--reason", "a\nb"], "--reason: holds line breaks, hidden characters or a double colon"),
-        (["--check", "small", "--ticket", "::error::"], "--ticket: holds line breaks, hidden characters or a double colon"),
+        (
+            ["--check", "small", "--ticket", "::error::"],
+            "--ticket: holds line breaks, hidden characters or a double colon",
+        ),
         (["--check", "small", "--owner", "a" * 401], "--owner: is longer than 400 characters"),
         (["--check", "small", "--days", "15"], "the policy bears 14"),
         (["--check", "small", "--days", "0"], "--days"),

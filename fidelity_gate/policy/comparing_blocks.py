@@ -47,7 +47,7 @@ def block_differences(before: Side, after: Side) -> Iterator[Difference]:
         counts = old.minimum_probes, new.minimum_probes
         yield ranked(("minimum_probes",), *counts, (str(counts[0]), str(counts[1])), up=True)
     yield from _lint(old.lint, new.lint)
-    yield from waiver_differences(old, new)
+    yield from waiver_differences(before, after)
     yield from _targets(by_name(old.targets), by_name(new.targets))
     yield from _candidates(before, after)
     yield from _history(old.history, new.history, before, after)

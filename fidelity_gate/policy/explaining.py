@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, TypeAlias
 
+from fidelity_gate.policy.comparing_waivers import floor_told
 from fidelity_gate.policy.origins import flat, said_by
 from fidelity_gate.policy.resolution import looked_at, lost_at_most, right_or_wrong, unseen, whole_numbers
 from fidelity_gate.records import Aggregate, Direction, Evidence, Severity
@@ -178,8 +179,9 @@ def _waivers(subject: Subject) -> Iterator[Fact]:
     for waiver in policy.waivers:
         if waiver.check == name:
             about = about_of(waiver.candidate, waiver.target)
+            floor = floor_told(waiver, subject.resolved[0].plug.unit)
             who = f"until {waiver.expires} by {waiver.owner}: {waiver.ticket}"
-            yield "waived", f"for {about} ({waiver.digest[:12]}...) {who}"
+            yield "waived", f"for {about} ({waiver.digest[:12]}...) down to {floor} {who}"
 
 
 def _origins(subject: Subject) -> Iterator[tuple[str, str]]:

@@ -175,10 +175,16 @@ def _entries(tree: Node) -> Iterator[Node]:
     node = (tree.entries or {}).get(KEY)
     if node is None:
         return
+    seen: list[object] = []
     for entry in (node,) if node.items is None else node.items:
         if not isinstance(entry.scalar, str) or not entry.scalar.strip():
             what = f"must be the name of a policy, not {kind_of(entry.plain())}"
             raise PolicyError(what, where=str(entry.place), field=KEY, hint="extends: base.yaml, or a list of them")
+        if entry.scalar in seen:
+            raise PolicyError(
+                f"'{entry.scalar}' is named twice", where=str(entry.place), field=KEY, hint="name it once"
+            )
+        seen.append(entry.scalar)
         yield entry
     if node.items == ():
         raise PolicyError("is empty", where=str(node.place), field=KEY, hint="name a policy, or remove the key")
