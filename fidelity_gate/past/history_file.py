@@ -47,10 +47,12 @@ def read(path: str) -> tuple[tuple[PastRun, ...], tuple[str, ...]]:
     runs, notes = [], []
     for number, line in enumerate(data.split(b"\n"), 1):
         where = f"{path}:{number}"
-        if _is_cut_short(line):
+        try:
+            runs += [_record(line, where)] if line else []
+        except Refused:
+            if not _is_cut_short(line):
+                raise
             notes.append(f"{where}: the line is cut short, and was passed over")
-        elif line:
-            runs.append(_record(line, where))
     ordered = sorted(runs, key=lambda run: run.date)
     return tuple(_once(ordered)), tuple(notes)
 
