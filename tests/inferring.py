@@ -13,10 +13,12 @@ from fidelity_gate.errors import NotMeasured
 from fidelity_gate.models.onnx_options import Optimization
 from fidelity_gate.models.onnx_session import Session
 from fidelity_gate.policy.loading import load_policy_text
-from fidelity_gate.records import DeviceInference, DeviceJob, DeviceRun
+from fidelity_gate.records import DeviceInference, DeviceJob, DeviceProfile, DeviceRun, UnitShare
 from fidelity_gate.zoo.catalog import entry
 
 JOB = DeviceJob("j1", "https://hub.test/jobs/j1", "Phone", "14", "onnx", "npu", "", "2026-01-02T03:04:05Z", False)
+PROFILE = DeviceProfile((UnitShare("npu", 9), UnitShare("cpu", 1, types=(("Gather", 1),))))
+ON_CPU = DeviceProfile((UnitShare("npu", 4), UnitShare("cpu", 6)))
 
 
 def bfloat16(array):
@@ -72,7 +74,7 @@ class Twisted:
         entries = [dict(zip(feeds, arrays, strict=True)) for arrays in zip(*feeds.values(), strict=True)]
         rows = [[twist(array) for array in session.run(list(outputs), each)] for each in entries]
         found = {name: [row[place] for row in rows] for place, name in enumerate(outputs)}
-        run = DeviceRun(machine=self.describe(), job=replace(JOB, model_digest=workload.graph.digest))
+        run = DeviceRun(machine=self.describe(), job=replace(JOB, model_digest=workload.graph.digest), profile=PROFILE)
         told = DeviceInference(found, run)
         return FAULTS[self.fault](told) if self.fault else told
 
@@ -113,6 +115,9 @@ FAULTS = {
     "a list": changed(lambda arrays: [each.tolist() for each in arrays]),
     "NaN": changed(_spoilt),
     "another file": lambda told: replace(told, run=replace(told.run, job=replace(told.run.job, model_digest="0" * 64))),
+    "another unit": lambda told: replace(told, run=replace(told.run, profile=ON_CPU)),
+    "no layers": lambda told: replace(told, run=replace(told.run, profile=DeviceProfile())),
+    "no profile": lambda told: replace(told, run=replace(told.run, profile=None)),
 }
 
 

@@ -81,7 +81,7 @@ def test_forced_steps_of_a_device_that_computes_as_here_are_the_local_step_fidel
         assert np.abs(values(there) - values(here)).max() < 1e-5
         assert [point.step for point in there.curve] == list(range(1, 9))
         assert there.curve == there.curve_here
-    assert found[0].detail.endswith(", ".join(f"{p.step} {p.mean:.4f} ({p.mean:.4f})" for p in found[0].curve))
+    assert ", ".join(f"{p.step} {p.mean:.4f} ({p.mean:.4f})" for p in found[0].curve) in found[0].detail
     assert "the device adds +0;" in found[0].detail
     # All steps of all probes at once; a step of two H-cycles takes the second run from what the first gave.
     runs = 1 if "unit" in kind else 2
@@ -266,6 +266,9 @@ def test_a_doubt_that_is_no_distance_is_refused(doubt):
         ("a list", "is no array but list"),
         ("NaN", "of entry 2 of 16, a run of step 2, is not finite on the device"),
         ("another file", "ran another file"),
+        ("another unit", "job j1 was to run on the npu, and ran on the cpu"),
+        ("no layers", "was to run on the npu, and does not say which layers ran where"),
+        ("no profile", "was to run on the npu, and does not say which layers ran where"),
     ],
 )
 def test_whatever_a_device_gives_wrongly_is_not_measured_and_says_so(coarse, fault, reason):
@@ -283,6 +286,13 @@ def test_whatever_a_device_gives_wrongly_is_not_measured_and_says_so(coarse, fau
         assert reason in one.reason
         assert one.reason.startswith("phone (twisted): ")
     assert whole.candidates[0].device_steps[0].gap
+
+
+def test_layers_that_fell_back_are_told_beside_the_job_and_steps_before_it(coarse):
+    (found,), whole = measured(SMALL, coarse(SMALL), ("device_step_fidelity", ON))
+    assert "FALLBACK from the npu: npu 9 of 10 layers, cpu 1 of 10 layers (Gather 1)" in found.detail
+    assert found.detail.index("by step (here): 1 ") < found.detail.index("on twisted (")  # a long one is cut at its end
+    assert [share.layers for share in whole.candidates[0].device_steps[0].shares] == [9, 1]
 
 
 def test_every_fault_of_the_list_has_a_test():

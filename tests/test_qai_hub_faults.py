@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
-from hub_runs import impatient, phone, ran, submissions
+from fakes import some_facts
+from hub_runs import DEPTH, graph, impatient, phone, ran, submissions, workload
 from hubs import lead
 
-from fidelity_gate.errors import ExitCode, OutOfTime
+from fidelity_gate import registry
+from fidelity_gate.errors import ExitCode, NotMeasured, OutOfTime
+from fidelity_gate.measuring.device_exchange import Call, Exchange
+from fidelity_gate.models.onnx_options import Optimization
+from fidelity_gate.models.onnx_session import Session
+from fidelity_gate.records import ModelRecord
 from fidelity_gate.simulated_hub import Fault, SimulatedHub
+from fidelity_gate.simulated_hub.faults import KINDS
 
 pytest.importorskip("qai_hub")
 
@@ -65,6 +73,28 @@ RUNNING = {
     "zero-time": "a run of 0 us, so it was not measured",
 }
 LEAVING = ("wrong-device", "wrong-model")  # of the job that runs the model too
+ESTIMATE, PEAK = ("latency", {"statistic": "estimated"}), ("device_peak_memory", {"of": "inference"})
+# The job ends as SUCCESS, and what it says is not enough: for which metric, and why.
+SAYING = {
+    "cpu-fallback": (("latency", {}), "was to run on the npu, and ran on the cpu"),
+    "empty-profile": (ESTIMATE, "holds no inference time"),
+    "missing-layers": (("latency", {}), "does not say which layers ran where"),
+    "missing-memory": (PEAK, "holds no peak memory of the inference"),
+    "missing-times": (("latency", {}), "holds no times of single runs"),
+    "zero-memory": (PEAK, "holds no peak memory of the inference"),
+    "zero-times": (ESTIMATE, "a run of 0 us, so it was not measured"),
+}
+# As above, of what it computed.
+COMPUTING = {
+    "fewer-outputs": "for 1 of 2 entries",
+    "nan-outputs": "is not finite on the device",
+    "no-outputs": "gave back no",
+}
+LOSING = ("lost-reply", "dropped-reply")
+LASTING = ("no-reply", "never-ends", "unknown-state", "upload-dropped")
+# What another test looks at: the first takes its time and ends well; wrong numbers are what fidelity is for; and the
+# gate submits no quantize job.
+ELSEWHERE = ("slow-job", "wrong-outputs", "failed-quantizer")
 
 
 @pytest.fixture(autouse=True)
@@ -126,7 +156,52 @@ def test_a_job_that_fails_on_the_device_or_is_not_the_one_that_was_asked_for_is_
     assert submissions(compiled) == before + 1
 
 
-@pytest.mark.parametrize("fault", ["lost-reply", "dropped-reply"])
+@pytest.mark.parametrize("fault", sorted(SAYING))
+def test_a_profile_that_says_too_little_is_not_measured_in_one_line(compiled, fault):
+    (metric, options), line = SAYING[fault]
+    compiled.faults.clear()
+    compiled.faults.add(Fault(fault, times=1, on="inference"))
+    before = submissions(compiled)
+    came = ran(phone(runs=60 + sorted(SAYING).index(fault), timeout=SECONDS))
+    error = came.error or not_measured(came.run, metric, **options)
+    assert line in one_line(error)
+    assert error.exit_code is ExitCode.UNDECIDED
+    assert submissions(compiled) == before + 1
+
+
+def not_measured(run, metric, **options):
+    """Return why a metric cannot be told of a run."""
+    said = replace(run, device="s24", plug="qai_hub")
+    record = ModelRecord("int8", some_facts("int8", file_format="onnx"), DEPTH, device_runs=(said,))
+    with pytest.raises(NotMeasured) as caught:
+        registry.build("metrics", metric, (("device", "s24"), *options.items())).measure(record, record)
+    return caught.value
+
+
+@pytest.mark.parametrize("fault", sorted(COMPUTING))
+def test_outputs_that_are_not_those_of_all_entries_are_not_measured_in_one_line(compiled, fault):
+    compiled.faults.clear()
+    compiled.faults.add(Fault(fault, times=1, on="inference"))
+    exchange = Exchange(Session(graph().data, Optimization.ALL, 1, ""))
+    exchange.ask((Call(0, 1, 0), Call(0, 2, 0)))
+    for step in (1, 2):
+        exchange.at(0, step)
+        exchange.run(graph().outputs, graph().feeds)
+    feeds, outputs = exchange.entries()
+    before = submissions(compiled)
+    plug = phone(runs=80 + sorted(COMPUTING).index(fault), timeout=SECONDS)
+    with pytest.raises(NotMeasured) as caught:
+        exchange.take(plug.infer(workload(), feeds, outputs))
+    assert COMPUTING[fault] in one_line(caught.value)
+    assert submissions(compiled) == before + 1
+
+
+def test_every_failure_that_the_simulated_service_knows_has_a_line_here():
+    tables = (REQUESTS, UPLOADS, COMPILING, RUNNING, SAYING, COMPUTING, LOSING, LASTING, ELSEWHERE)
+    assert {name for table in tables for name in table} == set(KINDS)
+
+
+@pytest.mark.parametrize("fault", LOSING)
 def test_a_lost_reply_makes_no_second_job(compiled, fault):
     asked = phone(runs=40 + len(fault), timeout=SECONDS)
     compiled.faults.clear()
@@ -160,7 +235,7 @@ def test_a_job_that_failed_by_the_services_fault_is_made_again_by_the_next_run_o
         listening.close()
 
 
-@pytest.mark.parametrize("fault", ["no-reply", "never-ends", "unknown-state", "upload-dropped"])
+@pytest.mark.parametrize("fault", LASTING)
 def test_nothing_lasts_longer_than_the_policy_allows(monkeypatch, tmp_path, fault):
     listening = led(monkeypatch, tmp_path, fault)
     before = time.monotonic()

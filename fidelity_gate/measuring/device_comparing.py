@@ -182,9 +182,7 @@ class Work:
             spec = self.order.device
             at = ".".join(part for part in (f"devices.{spec.name}", error.field) if part)
             raise PolicyError(error.what, where=str(spec.place), field=at, hint=error.hint) from error
-        job = told.run.job
-        if job is not None and workload.graph is not None and job.model_digest != workload.graph.digest:
-            raise NotMeasured(f"the job {job.id} ran another file (its digest is not the candidate's)")
+        _refuse_foreign(told.run, workload)
         self.entries += len(exchange.asked)
         exchange.take(told)
         self.runs.append(told.run)
@@ -218,6 +216,7 @@ class Work:
             entries=self.entries,
             requests=len(self.runs),
             jobs=tuple(run.job for run in self.runs if run.job is not None),
+            shares=() if self.runs[-1].profile is None else self.runs[-1].profile.shares,
         )
 
 
@@ -229,6 +228,20 @@ def _rounds(mode: StepMode, steps: tuple[int, ...], runs: int) -> list[list[tupl
     if mode is StepMode.FREE:
         return [[(step, run)] for step in steps for run in range(runs)]
     return [[(step, run) for step in steps] for run in range(runs)]
+
+
+def _refuse_foreign(run: DeviceRun, workload: Workload) -> None:
+    """Raise NotMeasured where a job ran another file, or most of it elsewhere than on the unit that was asked for."""
+    job = run.job
+    if job is None:
+        return
+    if workload.graph is not None and job.model_digest != workload.graph.digest:
+        raise NotMeasured(f"the job {job.id} ran another file (its digest is not the candidate's)")
+    unit = "" if run.profile is None else run.profile.main_unit
+    if not job.allows(unit):
+        ran = f"ran on the {unit}" if unit else "does not say which layers ran where"
+        hint = "other operators, or compute_unit: all"
+        raise NotMeasured(f"job {job.id} was to run on the {job.compute_unit}, and {ran}", hint=hint)
 
 
 def _no_graph(record: ModelRecord) -> NotMeasured:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 from fidelity_gate.bounds import mean
 from fidelity_gate.errors import PolicyError
-from fidelity_gate.metrics._devices import label
-from fidelity_gate.records import DeviceRun, Direction, Evidence, Ran, StepMode, StepsWanted
+from fidelity_gate.metrics._devices import fallback, label
+from fidelity_gate.records import DeviceProfile, DeviceRun, Direction, Evidence, Ran, StepMode, StepsWanted
 from fidelity_gate.units import format_value
 
 if TYPE_CHECKING:
@@ -83,14 +83,15 @@ def at_least_none(name: str, value: int) -> None:
 
 
 def where(told: DeviceSteps, candidate: ModelRecord) -> str:
-    """Return `on host-cpu (...): 16 probes, 8 forced steps, 128 runs of the graph in 1 request`, and the jobs."""
+    """Return `on host-cpu (...): 16 probes, 8 forced steps, 128 runs of the graph in 1 request`, jobs, and fallback."""
     job = told.jobs[-1] if told.jobs else None
-    ran = label(DeviceRun(told.wanted.device, told.plug, told.machine, job=job), candidate)
+    run = DeviceRun(told.wanted.device, told.plug, told.machine, job=job, profile=DeviceProfile(told.shares))
     made = f"{told.wanted.mode.value} step"
     probes, steps = _counted(len(told.rows), "probe"), _counted(len(told.steps), made)
     entries, asked = _counted(told.entries, "run"), _counted(told.requests, "job" if told.jobs else "request")
     links = "".join(f", {job.id} {job.url}".rstrip() for job in told.jobs[:-1])  # the last is in the label
-    return f"{ran}: {probes}, {steps}, {entries} of the graph in {asked}{links}"
+    ran = f"{label(run, candidate)}: {probes}, {steps}, {entries} of the graph in {asked}{links}"
+    return "; ".join(part for part in (ran, fallback(run)) if part)
 
 
 def beside(found: Mapping[Ran, Measured], unit: str) -> str:

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 FLOAT32_BITS = 32
 SIMULATED = "SIMULATED: no device ran it"
-ANY_UNIT = ("", "all", "unstated")  # what is asked where it does not matter
 LLM_INT8 = "LLM.int8"  # the one encoding of an artifact that computes with the integers it stores
 
 
@@ -77,22 +76,19 @@ def shares_of(run: DeviceRun) -> tuple[UnitShare, ...]:
 
 def refuse_elsewhere(run: DeviceRun) -> None:
     """Raise NotMeasured where a job was to use one compute unit, and most of it ran on another, or nobody knows."""
-    if run.job is None or run.job.compute_unit in ANY_UNIT:
+    if run.job is None or run.job.anywhere:
         return
-    asked, shares = run.job.compute_unit, shares_of(run)
-    most = max(shares, key=lambda share: share.layers)
-    if most.unit not in asked.split(","):
-        what = f"was to run on the {asked}, and ran on the {most.unit}: {spread_over(shares)}"
+    shares, unit = shares_of(run), profile_of(run).main_unit
+    if not run.job.allows(unit):
+        what = f"was to run on the {run.job.compute_unit}, and ran on the {unit}: {spread_over(shares)}"
         raise NotMeasured(what, hint="npu_share says how much fell back; other operators, or compute_unit: all")
 
 
 def fallback(run: DeviceRun) -> str:
     """Return what fell back to another unit than was asked for, with the types of its layers; "" for nothing."""
-    if run.job is None or run.job.compute_unit in ANY_UNIT or run.profile is None:
+    if run.job is None or run.profile is None or all(run.job.allows(share.unit) for share in run.profile.shares):
         return ""
-    asked = run.job.compute_unit.split(",")
-    others = [share for share in run.profile.shares if share.unit not in asked]
-    return f"FALLBACK from the {run.job.compute_unit}: {spread_over(run.profile.shares)}" if others else ""
+    return f"FALLBACK from the {run.job.compute_unit}: {spread_over(run.profile.shares)}"
 
 
 def spread_over(shares: tuple[UnitShare, ...]) -> str:

@@ -47,7 +47,7 @@ class DeviceStepFidelity(SomeSteps):
         """Return the device's values, and its curve beside the one of this machine."""
         there, here = found[Ran.DEVICE], found[Ran.HERE]
         steps = by_step(there.curve, here.curve, self.unit)
-        detail = f"{there.detail}: {beside(found, self.unit)}; {where(told, candidate)}; {steps}"
+        detail = f"{there.detail}: {beside(found, self.unit)}; {steps}; {where(told, candidate)}"
         return replace(there, detail=detail, curve_here=here.curve)
 
     def _local(self) -> StepFidelity:

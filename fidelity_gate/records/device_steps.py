@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
+from fidelity_gate.records.late import LATE
 from fidelity_gate.records.models import Options
-from fidelity_gate.records.timings import DeviceJob
+from fidelity_gate.records.timings import DeviceJob, UnitShare
 
 
 class StepMode(StrEnum):
@@ -58,6 +59,7 @@ class DeviceSteps:
         requests: how often it was asked; for a service every one is a dataset and a job.
         jobs: of a service, in order.
         gap: why there is nothing.
+        shares: what every compute unit did of the graph, in the last job; none where the device does not say.
     """
 
     wanted: StepsWanted
@@ -69,3 +71,4 @@ class DeviceSteps:
     requests: int = 0
     jobs: tuple[DeviceJob, ...] = ()
     gap: str = ""
+    shares: tuple[UnitShare, ...] = field(default=(), metadata=LATE)

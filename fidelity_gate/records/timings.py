@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+_ANY_UNIT = ("", "all", "unstated")  # what a job asks for where the compute unit does not matter
+
+
 class Part(StrEnum):
     """What one timed run is."""
 
@@ -103,6 +106,15 @@ class DeviceJob:
     simulated: bool  # no device ran it
     options: str = ""  # of the service's compiler and profiler, as they were sent
 
+    @property
+    def anywhere(self) -> bool:
+        """Return whether it does not matter which compute unit runs it."""
+        return self.compute_unit in _ANY_UNIT
+
+    def allows(self, unit: str) -> bool:
+        """Return whether a layer may run on a compute unit: it was asked for, or any will do."""
+        return self.anywhere or unit in self.compute_unit.split(",")
+
 
 @dataclass(frozen=True, slots=True)
 class DeviceProfile:
@@ -115,6 +127,12 @@ class DeviceProfile:
     compiled_bytes: int | None = None  # of the compiled model's file
     process_peak_bytes: int | None = None  # the process's peak at inference
     inference_peak_bytes: tuple[int, int] | None = None  # what inference itself reached: lowest and highest of the runs
+
+    @property
+    def main_unit(self) -> str:
+        """Return the compute unit that ran most layers; "" where the profile tells of none."""
+        most = max(self.shares, key=lambda share: share.layers, default=None)
+        return most.unit if most is not None and most.layers else ""
 
 
 @dataclass(frozen=True, slots=True)
