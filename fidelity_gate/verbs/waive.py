@@ -173,7 +173,8 @@ def _floor(result: CheckResult) -> str:
 
 def _exact(end: float, unit: str) -> str:
     """Return a number that is read back as the very same, with a power of ten where it has too many decimals."""
-    from fidelity_gate.units import UNITS_OF, format_exact
+    from fidelity_gate.units import NEEDS_NAME, format_exact
 
     text = format_exact(end, unit).partition(" (")[0]
-    return f"{end:.16e}" if unit not in UNITS_OF and len(text.partition(".")[2]) > MOST_DECIMALS else text
+    decimals = text.partition(" ")[0].partition(".")[2]
+    return f"{end:.16e}" if unit not in NEEDS_NAME and len(decimals) > MOST_DECIMALS else text
