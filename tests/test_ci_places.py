@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ci_repository
 import pytest
+from actions import git
 
 from fidelity_gate.errors import PolicyError, UsageError
-from fidelity_gate.verbs.ci_places import Given, placed
+from fidelity_gate.verbs.ci_places import Given, head_of, placed
 
 POLICY = """\
 apiVersion: fidelity-gate/v1
@@ -122,6 +124,16 @@ def test_a_reference_outside_of_both_is_taken_by_its_absolute_path(folders, tmp_
     fetched = str(tmp_path / "fetched" / "ref.safetensors")
     assert placed(given(folders, {"reference": fetched})).folder == folders[1]
     assert placed(given(folders, reference=fetched)).reference == fetched
+
+
+def test_the_commit_of_a_checkout_is_its_own_even_within_a_hook_of_another_repository(tmp_path, monkeypatch) -> None:
+    for name in ("one", "other"):
+        git("init", "--quiet", str(tmp_path / name))
+        ci_repository.commit(tmp_path / name, {"file": name})
+    wanted = git("-C", str(tmp_path / "one"), "rev-parse", "HEAD")
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "other" / ".git"))
+    assert head_of(tmp_path / "one") == wanted
+    assert head_of(tmp_path / "none") == ""
 
 
 def test_a_checkout_in_the_workspace_is_no_trusted_one(folders) -> None:

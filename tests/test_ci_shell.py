@@ -173,6 +173,26 @@ def test_each_ci_says_whose_policy_counts(tmp_path, script, variables, base) -> 
     assert done.stdout == base
 
 
+def test_a_fork_on_gitlab_is_refused_because_its_target_branch_is_its_own(tmp_path) -> None:
+    (tmp_path / "gitlab.sh").write_bytes((CI / "gitlab.sh").read_bytes())
+    (tmp_path / "gate.sh").write_text('printf %s "$FG_BASE"\n')
+    report = tmp_path / "fidelity-gate-reports" / "fidelity-gate.xml"
+    report.parent.mkdir()
+    given = {"CI_COMMIT_SHA": "c", "CI_PROJECT_PATH": "fork/b", "CI_PIPELINE_ID": "7", "CI_DEFAULT_BRANCH": "main"}
+    given |= {
+        "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "main",
+        "CI_MERGE_REQUEST_PROJECT_ID": "1",
+        "PATH": "/usr/bin:/bin",
+    }
+    for project, code, base in (("2", 2, ""), ("1", 0, "refs/heads/main")):
+        report.write_text("green")
+        command = ["bash", str(tmp_path / "gitlab.sh")]
+        variables = given | {"CI_PROJECT_ID": project}
+        done = subprocess.run(command, cwd=tmp_path, env=variables, check=False, capture_output=True, text=True)
+        assert (done.returncode, done.stdout, report.exists()) == (code, base, code == 0)
+        assert ("runs in a fork" in done.stderr) == (code == 2)
+
+
 def test_a_gate_that_cannot_even_be_installed_leaves_no_older_report(repository, source, tmp_path) -> None:
     workspace = tmp_path / "work"
     repository.workspace(workspace)

@@ -6,7 +6,6 @@ import json
 import os
 import secrets
 import shutil
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ import click
 from fidelity_gate.errors import ReportNotWritten, UsageError
 from fidelity_gate.text import printable
 from fidelity_gate.verbs.ci_gate import Ended, Order, conduct, retracted
-from fidelity_gate.verbs.ci_places import Given
+from fidelity_gate.verbs.ci_places import Given, head_of
 from fidelity_gate.verbs.ci_runner import TEMP, WORKSPACE, Runner, commands_stopped, obeyed, of_process
 from fidelity_gate.verbs.ci_verdict import Run, Word, word_of
 
@@ -90,17 +89,6 @@ def _taken(runner: Runner, workspace: Path) -> Path | None:
     trusted = home / f"trusted-{secrets.token_hex(8)}"
     shutil.move(made, trusted)
     return trusted
-
-
-def head_of(folder: Path) -> str:
-    """Return the commit that a checkout is at, "" where git does not say."""
-    git = shutil.which("git")
-    if git is None:
-        return ""
-    found = subprocess.run(  # noqa: S603  (fixed words, and a folder that this program chose)
-        [git, "-C", str(folder), "rev-parse", "HEAD"], capture_output=True, check=False, text=True
-    )
-    return found.stdout.strip() if found.returncode == 0 else ""
 
 
 def _report_folder(runner: Runner, workspace: Path) -> Path:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,6 +80,19 @@ def placed(given: Given) -> Placed:
     if given.trusted is None:
         return Placed(given.workspace, given.policy, given.reference, given.inputs, tuple(named.items()))
     return _apart(given, given.trusted, named)
+
+
+def head_of(folder: Path) -> str:
+    """Return the commit that a checkout is at, "" where git does not say."""
+    git = shutil.which("git")
+    if git is None or not folder.is_dir():
+        return ""
+    # Within a hook of git, GIT_DIR and its like are those of another repository.
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    found = subprocess.run(  # noqa: S603  (fixed words, and a folder that the caller chose)
+        [git, "-C", str(folder), "rev-parse", "HEAD"], env=variables, capture_output=True, check=False, text=True
+    )
+    return found.stdout.strip() if found.returncode == 0 else ""
 
 
 def _apart(given: Given, trusted: Path, named: dict[str, str]) -> Placed:

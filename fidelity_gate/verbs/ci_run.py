@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fidelity_gate.verbs.ci_gate import Order, conduct
-from fidelity_gate.verbs.ci_github import head_of
-from fidelity_gate.verbs.ci_places import Given
+from fidelity_gate.verbs.ci_places import Given, head_of
 from fidelity_gate.verbs.ci_verdict import Run
 
 if TYPE_CHECKING:
