@@ -142,9 +142,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         refuse_unheard(session, given)
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Guard tests that are marked with a policy."""
+    """Guard tests that are marked with a policy: behind marks that skip them, before their fixtures are set up."""
     if item.get_closest_marker(MARKER) is not None:
         from fidelity_gate.pytest_parts.guarding import guard
 

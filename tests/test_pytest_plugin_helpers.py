@@ -215,6 +215,30 @@ def test_a_mark_that_says_nothing_is_an_error_at_setup(session, measuring, pytes
     result.stdout.fnmatch_lines([f"*{said}"])
 
 
+@pytest.mark.parametrize("mark", ["skip", "skipif(True, reason='not here')", "xfail(run=False)"])
+def test_a_marked_test_that_is_skipped_measures_nothing(session, measuring, pytester, mark) -> None:
+    pytester.makepyfile(
+        MARKED.format(arguments="'release.gate.yaml'").replace(
+            "def test_marked", f"@pytest.mark.{mark}\ndef test_marked"
+        )
+    )
+    measuring.result = data(int4=0.5)
+    result = session()
+
+    assert result.ret == 0
+    assert measuring.calls == 0
+
+
+def test_a_marked_test_is_guarded_before_any_of_its_fixtures_is_set_up(session, measuring, pytester) -> None:
+    pytester.makepyfile(
+        "import pytest\n@pytest.fixture(autouse=True)\ndef first(): open('ran', 'w').close()\n"
+        + MARKED.format(arguments="'release.gate.yaml'")
+    )
+    measuring.result = data(int4=0.5)
+    session().assert_outcomes(errors=1)
+    assert not (pytester.path / "ran").exists()
+
+
 def test_paths_of_a_mark_are_against_the_root_and_go_before_options(session, measuring, pytester, monkeypatch) -> None:
     from fidelity_gate import gate
 
