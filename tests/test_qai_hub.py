@@ -400,6 +400,21 @@ def test_no_line_shows_the_token_not_even_where_the_server_repeats_it(hub, clien
     assert hub.token not in f"{error} {caplog.text}"
 
 
+@pytest.mark.parametrize("field", ["options", "profile_options"])
+def test_a_policy_that_holds_the_token_under_any_name_is_refused_and_nothing_is_sent(hub, client_ini, field):  # noqa: F811
+    error = ran(phone(**{field: f"--x {hub.token}"})).error
+    assert (error.exit_code, error.field) == (ExitCode.REFUSED, field)
+    assert "holds the token of the client's configuration" in str(error)
+    assert hub.token not in str(error)
+    assert not hub.requests
+
+
+def test_a_name_of_a_device_is_told_in_part_where_it_is_long_and_what_helps_stays_in_sight(shared):
+    error = ran(phone(device="x" * 3000)).error
+    assert str(error).endswith("(qai-hub list-devices shows them)")
+    assert len(str(error)) < 200
+
+
 def test_the_clients_own_repeats_are_off_only_while_it_works_for_the_gate(hub, client_ini):  # noqa: F811
     from qai_hub.util import session
 

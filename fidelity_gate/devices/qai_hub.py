@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from fidelity_gate.devices.qai_hub_asked import ITERATIONS, OUTPUTS, RUNTIME, UNIT, Asked
-from fidelity_gate.errors import NotMeasured, UsageError
+from fidelity_gate.errors import NotMeasured, PolicyError, UsageError
 from fidelity_gate.records import DeviceInference
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ _SECONDS_A_DAY = 86_400.0
 _OWN = {RUNTIME: "runtime", UNIT: "compute_unit", ITERATIONS: "runs", OUTPUTS: "nothing: outputs keep their names"}
 _SECRETS = ("token", "password", "secret", "authorization", "api_key", "apikey")
 _LONGEST_OPTIONS = 2000
+_SHORTEST_TOKEN = 8  # a shorter one is none, and could be a part of any word
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +92,7 @@ class QaiHub:
         """Compile, run and profile one step graph.
 
         Raises:
-            PolicyError: the service has no such device, or it does not run the runtime.
+            PolicyError: the service has no such device, or it does not run the runtime; or an option holds the token.
             NotMeasured: the model is no step graph; no client, no answer, a failed job, or evidence that is not of what
                 was asked for.
             OutOfTime: a job has not ended.
@@ -134,6 +135,7 @@ class QaiHub:
         from fidelity_gate.devices.qai_hub_running import Runner
 
         hub = connect(self.timeout, tell=workload.tell)
+        self._refuse_token(hub.translator.secret)
         self._refuse_simulated(simulated=hub.simulated)
         found = found_device(hub, self.device, self.os, self.runtime)
         self._refuse_simulated(simulated=found.simulated)
@@ -148,6 +150,13 @@ class QaiHub:
             runs=self.runs,
             max_age=self.max_age * _SECONDS_A_DAY,
         )
+
+    def _refuse_token(self, token: str) -> None:
+        """Refuse a policy that holds the token, under whatever name: its options are sent, kept and shown."""
+        for field in ("options", "profile_options"):
+            if len(token) >= _SHORTEST_TOKEN and token in getattr(self, field):
+                hint = "take it out, and have a new one made: whoever reads the policy has this one"
+                raise PolicyError("holds the token of the client's configuration", field=field, hint=hint)
 
     def _refuse_simulated(self, *, simulated: bool) -> None:
         if simulated and not self.allow_simulated:

@@ -64,21 +64,25 @@ def found_device(hub: Hub, name: str, os: str, runtime: str) -> Listed:
         PolicyError: no such device, several, or one without that runtime; `field` is the option.
         NotMeasured: the service does not say which devices there are.
     """
-    devices = _devices(hub)
+    devices, shown = _devices(hub), printable(name, _NAME_LIMIT)
     if not devices:
         raise NotMeasured("Qualcomm AI Hub lists no devices", hint="what may this account use?")
     named = [one for one in devices if one.name == name]
     if not named:
-        raise PolicyError(f"no device is named '{name}'", field="device", hint=_near(name, devices))
+        raise PolicyError(f"no device is named '{shown}'", field="device", hint=_near(name, devices))
     fitting = [one for one in named if os in ("", one.os)]
     if len(fitting) != 1:
         systems = ", ".join(sorted({printable(one.os, _NAME_LIMIT) for one in named}))
-        what = f"'{name}' has no system '{os}'" if not fitting else f"'{name}' is not one device alone"
+        what = (
+            f"'{shown}' has no system '{printable(os, _NAME_LIMIT)}'"
+            if not fitting
+            else f"'{shown}' is not one device alone"
+        )
         raise PolicyError(what, field="os", hint=f"os: one of {systems}")
     wanted = FRAMEWORKS[runtime]
     if wanted not in fitting[0].attributes:
         having = [key for key, attribute in FRAMEWORKS.items() if attribute in fitting[0].attributes]
-        what = f"'{name}' does not run {runtime}"
+        what = f"'{shown}' does not run {runtime}"
         raise PolicyError(what, field="runtime", hint=f"it runs {', '.join(having) or 'none of these runtimes'}")
     return fitting[0]
 
