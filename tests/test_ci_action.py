@@ -14,11 +14,17 @@ import pytest
 from actions import Runner
 from ci_repository import QUICK
 
+from fidelity_gate import cli
+from fidelity_gate.files import sha256_hex
+from fidelity_gate.zoo.paths import located
+
 CI = Path(__file__).resolve().parents[1] / "ci"
 REPORTS = [
     *("fidelity-gate-annotations.txt", "fidelity-gate-verdict.json", "fidelity-gate.html", "fidelity-gate.json"),
     *("fidelity-gate.md", "fidelity-gate.sarif", "fidelity-gate.xml"),
 ]
+WEIGHTS = Path(located("zoo:trm-addition"))
+REFERENCE = sha256_hex(WEIGHTS.read_bytes())
 BASE = "release/$(id)'1"  # a branch may be called so
 POLICY = 'policies/we\'ird $(id) `id` %0A "q" ü.yaml'
 MODULES = ("json", "numpy", "click", "fidelity_gate", "sitecustomize")  # what the gate imports, in somebody's branch
@@ -75,7 +81,7 @@ def verdict_of(runner):
 def test_main_is_judged_by_its_own_commit_and_the_required_job_agrees_and_notices_any_change(job, repository) -> None:
     runner = job()
     runner.summary_before = "x" * 1_042_000  # nearly full: what is added must still be shown
-    ran = gate(runner)
+    ran = gate(runner, reference_digest=REFERENCE.upper())
     assert (ran.code, ran.outputs["verdict"], ran.outputs["exit-code"]) == (0, "passed", "0"), ran.log
     verdict = verdict_of(runner)
     assert verdict["run"] == {
@@ -139,6 +145,23 @@ def test_only_an_explicit_input_lets_a_branch_bring_its_own_policy(job, reposito
     ran = gate(runner, policy="policies/weak.yaml", policy_from="workspace")
     assert (ran.code, ran.outputs["verdict"], ran.outputs["exit-code"]) == (0, "passed", "0"), ran.log
     assert verdict_of(runner)["run"]["policy_commit"] == runner.github["sha"]
+
+
+def test_a_reference_out_of_a_poisoned_cache_is_refused_in_every_report(job, tmp_path, monkeypatch, capsys) -> None:
+    runner = job()
+    cached = tmp_path / "cache" / "reference.safetensors"
+    cached.parent.mkdir()
+    poisoned = bytearray(WEIGHTS.read_bytes())
+    poisoned[-1] ^= 1  # one bit of one weight
+    cached.write_bytes(poisoned)
+    monkeypatch.chdir(runner.workspace)
+    asked = ["ci", "run", "policies/release.yaml", "--reports", "reports", "--commit", "c", f"--reference={cached}"]
+    assert cli.answer([*asked, f"--reference-digest={REFERENCE}"]) == 2
+    assert "is not the reference that is asked for" in capsys.readouterr().err
+    verdict = json.loads(Path("reports/fidelity-gate-verdict.json").read_text())
+    assert (verdict["verdict"], verdict["exit_code"]) == ("refused", 2)
+    assert 'failures="1"' in Path("reports/fidelity-gate.xml").read_text()
+    assert not any("PASSED" in file.read_text() for file in Path("reports").iterdir())
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

@@ -94,9 +94,14 @@ class Runner:
         return max(0, SUMMARY_LIMIT - SUMMARY_SPARE - used)
 
     def summarize(self, text: str) -> None:
-        """Add to the summary of the step; raises ReportNotWritten. A runner without one has nothing to write to."""
-        if self.text(SUMMARY) and len(text.encode()) <= self.summary_room():
-            self._append(SUMMARY, f"\n{text}\n")
+        """Add to the summary of the step, or at least the first line, which says the verdict; raises ReportNotWritten.
+
+        A runner without a summary has nothing to write to.
+        """
+        room = self.summary_room()
+        fitting = (told for told in (text, text.partition("\n")[0]) if len(told.encode()) <= room)
+        if self.text(SUMMARY) and (told := next(fitting, "")):
+            self._append(SUMMARY, f"\n{told}\n")
 
     def _append(self, name: str, text: str) -> None:
         path = self.text(name)
