@@ -192,6 +192,29 @@ def test_a_run_that_is_worse_than_the_baseline_that_is_there_makes_no_new_one_by
     assert (folder / "release.json").read_bytes() == before
 
 
+@pytest.mark.parametrize("how", ["other inputs", "a new check"])
+def test_where_the_old_baseline_is_of_something_else_it_has_to_be_removed_first(folder, run, how) -> None:
+    first(run)
+    now = data()
+    if how == "other inputs":
+        now = replace(now, provenance=replace(now.provenance, inputs_digest="j" * 64))
+        (folder / "m.json").write_bytes(measurements_file.dump(now))
+    else:
+        old = baseline_file.read("release.json")
+        lacking = sealed(replace(old, measurements=old.measurements[1:]), baseline_file.SCHEMA)
+        (folder / "release.json").write_bytes(baseline_file.dump(lacking))
+    write = ("baseline", "write", "m.json", "--policy", "release.yaml", "-o", "release.json")
+    code, _, err = run(*write)
+    assert code == 2
+    assert (
+        "the baseline is of another set of inputs" if how == "other inputs" else "the baseline has no carry_"
+    ) in err
+    assert err.endswith("(remove the old one to start anew, or --even-if-blocked)\n")
+    (folder / "release.json").unlink()
+    assert run(*write)[0] == 0
+    assert baseline_file.read("release.json").passed
+
+
 def test_a_baseline_stays_where_a_new_one_cannot_be_written(folder, run, monkeypatch) -> None:
     first(run)
     before = (folder / "release.json").read_bytes()

@@ -63,7 +63,7 @@ def write(*, source: str, output: str, policy: str | None, revision: str | None,
     measured, verdict = _judged(source, policy, even_if_blocked=even_if_blocked)
     if not verdict.passed and not even_if_blocked:
         what = f"did not pass: {printable(verdict.reason, REASON_LIMIT)}"
-        raise Refused(what, where=source, hint=f"{EVEN_IF_BLOCKED} writes it all the same")
+        raise Refused(what, where=source, hint=_mend(verdict))
     made = baseline_file.made(measured, verdict, created=now(), revision=named)
     replace_atomically(output, baseline_file.dump(made))
     told = "" if made.passed else ", of a run that was blocked"
@@ -90,6 +90,14 @@ def show(*, path: str, as_json: bool) -> None:
 
 
 # ---------------------------------------------------------------- what is written
+
+
+def _mend(verdict: Verdict) -> str:
+    """Return what can be done about a run that makes no baseline, as it is blocked."""
+    # What is of something else, or lacks a number, cannot be held against; and no run replaces it by itself.
+    if any(one.reason.startswith("the baseline ") for one in verdict.results):
+        return f"remove the old one to start anew, or {EVEN_IF_BLOCKED}"
+    return f"{EVEN_IF_BLOCKED} writes it all the same"
 
 
 def _judged(source: str, policy: str | None, *, even_if_blocked: bool) -> tuple[MeasurementSet, Verdict]:
