@@ -78,7 +78,7 @@ def assert_fidelity(  # noqa: PLR0913  (one argument a thing that a test may req
     try:
         with plain_warnings():
             given = {"reference": reference, "candidate": candidate, "inputs": inputs}
-            paths = {name: _path(name, path) for name, path in given.items()}
+            paths = {name: path_given(path, name, where=NAME) for name, path in given.items()}
             depth = _depth(recursion) or _declared_depth(paths["reference"])
             policy = _policy(paths, {"min": min, "worst": worst}, depth, minimum_probes, options)
             report = stages.judged(policy, stages.measure(policy, allow_code=False))
@@ -97,12 +97,18 @@ def plain_warnings() -> Iterator[None]:
         yield
 
 
-def _path(name: str, path: object) -> str:
+def path_given(path: object, name: str, *, where: str = "") -> str:
+    """Return a path that a test gives as the argument `name`.
+
+    Raises:
+        UsageError: it is no path.
+    """
+    __tracebackhide__ = True
     from fidelity_gate.errors import UsageError
 
     if not isinstance(path, (str, os.PathLike)):
-        what = f"is a {type(path).__name__}, and the gate reads files"
-        raise UsageError(what, where=NAME, field=name, hint="a path; numpy.savez writes arrays of probes")
+        hint = "numpy.savez writes arrays of probes" if name == "inputs" else "text, or a pathlib.Path"
+        raise UsageError(f"is of type {type(path).__name__}, and no path", where=where, field=name, hint=hint)
     return str(os.fspath(path))
 
 
@@ -112,8 +118,8 @@ def _depth(recursion: object) -> Depth | None:
 
     if recursion is None or isinstance(recursion, Depth):
         return recursion
-    what, hint = f"is a {type(recursion).__name__}, not a Depth", DEPTH_HINT
-    raise UsageError(what, where=NAME, field="recursion", hint=hint)
+    what = f"is of type {type(recursion).__name__}, and no Depth"
+    raise UsageError(what, where=NAME, field="recursion", hint=DEPTH_HINT)
 
 
 def _declared_depth(reference: str) -> Depth:

@@ -97,8 +97,11 @@ def test_a_bound_that_means_nothing_is_refused(build, name, bound) -> None:
         ),
         ({"min": None}, "min: nothing is required (a number for min, for worst, or for both)"),
         ({"minimum_probes": 0}, "minimum_probes: must be at least 1, not the number 0"),
-        ({"recursion": (1, 2, 2)}, "recursion: is a tuple, not a Depth (recursion=Depth(h_cycles, l_cycles, steps), "),
-        ({"inputs": np.zeros((2, 3))}, "inputs: is a ndarray, and the gate reads files (a path; numpy.savez writes "),
+        (
+            {"recursion": (1, 2, 2)},
+            "recursion: is of type tuple, and no Depth (recursion=Depth(h_cycles, l_cycles, steps), ",
+        ),
+        ({"inputs": np.zeros((2, 3))}, "inputs: is of type ndarray, and no path (numpy.savez writes arrays of probes)"),
         ({"inputs": "sudoku:cont=3"}, "inputs: sudoku has no option 'cont' (did you mean count?)"),
         ({"candidate": "a\x00b"}, "candidate: 'a\\x00b' is not a path that can be shown (rename the file)"),
         ({"candidate": REFERENCE}, "candidate: is the reference itself (name the compressed file; "),
@@ -202,6 +205,11 @@ def test_a_marked_test_runs_only_where_the_policy_passes(session, measuring, pyt
         ("'release.gate.yaml', 'more'", "it takes a policy*"),
         ("'release.gate.yaml', policy='release.gate.yaml'", "it takes a policy*"),
         ("policy='release.gate.yaml', candidate='x'", "it takes a policy*, not candidate"),
+        ("policy=5", "fidelity_gate: policy: is of type int, and no path (text, or a pathlib.Path)"),
+        ("'release.gate.yaml', candidates='int8=x'", "fidelity_gate: candidates: is of type str, and no mapping *"),
+        ("'release.gate.yaml', candidates={'int8': 3}", "fidelity_gate: candidates.int8: is of type int, and no path*"),
+        ("'release.gate.yaml', candidates={5: 'x'}", "fidelity_gate: *'5' is not a candidate of this policy*"),
+        ("'release.gate.yaml', inputs=[1]", "fidelity_gate: inputs: is of type list, and no path (numpy.savez *"),
         ("policy='gone.gate.yaml'", "fidelity_gate: gone.gate.yaml: there is no such file*"),
         ("'release.gate.yaml', candidates={'int9': 'x'}", "fidelity_gate: *'int9' is not a candidate of this policy*"),
     ],
@@ -210,9 +218,10 @@ def test_a_mark_that_says_nothing_is_an_error_at_setup(session, measuring, pytes
     pytester.makepyfile(MARKED.format(arguments=arguments))
     result = session()
 
-    assert result.ret != 0
+    result.assert_outcomes(errors=1)
     assert not (pytester.path / "ran").exists()
     result.stdout.fnmatch_lines([f"*{said}"])
+    result.stdout.no_fnmatch_line("*guarding.py*")  # one line, and nothing of our code
 
 
 @pytest.mark.parametrize("mark", ["skip", "skipif(True, reason='not here')", "xfail(run=False)"])
@@ -278,8 +287,13 @@ def test_the_fixture_raises_what_keeps_a_policy_from_being_measured(session, mea
         "import pytest\nfrom fidelity_gate.errors import PolicyError\n"
         "def test_one(fidelity_report):\n"
         "    with pytest.raises(PolicyError): fidelity_report('gone.gate.yaml')\n"
+        "def test_two(fidelity_report): fidelity_report('release.gate.yaml', candidates='int8=x')\n"
     )
-    session().assert_outcomes(passed=1)
+    result = session()
+
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["E  *UsageError: candidates: is of type str, and no mapping of names to files*"])
+    result.stdout.no_fnmatch_line("*asking.py*")
 
 
 def test_saved_measurements_are_not_of_models_that_a_test_names(session, measuring, pytester) -> None:

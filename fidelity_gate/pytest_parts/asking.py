@@ -6,16 +6,16 @@ import hashlib
 import math
 import os
 import shlex
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
+from fidelity_gate.errors import UsageError
 from fidelity_gate.pytest_parts.common import KEEP_GOING_INI, NOT_IN_INI, OPTION, REPORTS_INI, WAIT_INI, WAIT_SECONDS
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from fidelity_gate.testing import path_given
 
 ZOO = "zoo:"
 ADDOPTS = "PYTEST_ADDOPTS"
@@ -145,19 +145,21 @@ def source_from_test(
     candidates: Mapping[str, str | os.PathLike[str]] | None = None,
     inputs: str | os.PathLike[str] | None = None,
 ) -> Source:
-    """Return a policy as a test asks for it: its paths are against the root of the tests, and go before options."""
+    """Return a policy as a test asks for it: its paths are against the root of the tests, and go before options.
+
+    Raises:
+        UsageError: an argument is no path, or `candidates` no mapping of names to paths.
+    """
+    __tracebackhide__ = True
     root = config.rootpath
-    asked = source_of(config, Path(os.path.normpath(root / policy)))
+    asked = source_of(config, Path(os.path.normpath(root / path_given(policy, "policy"))))
     if reference is None and candidates is None and inputs is None:
         return asked
-    given = asked.candidates
-    if candidates is not None:
-        given = tuple(f"{name}={_against(root, path)}" for name, path in candidates.items())
     return replace(
         asked,
-        reference=asked.reference if reference is None else _against(root, reference),
-        candidates=given,
-        inputs=asked.inputs if inputs is None else _rows_against(root, inputs),
+        reference=asked.reference if reference is None else _against(root, path_given(reference, "reference")),
+        candidates=asked.candidates if candidates is None else _named(root, candidates),
+        inputs=asked.inputs if inputs is None else _rows_against(root, path_given(inputs, "inputs")),
         measurements=None,  # of other models than the test's
     )
 
@@ -200,12 +202,20 @@ def is_selected(config: pytest.Config, path: Path) -> bool:
     return any(path.is_relative_to(one) for one in chosen)
 
 
-def _against(root: Path, path: str | os.PathLike[str]) -> str:
-    text = os.fspath(path)
+def _named(root: Path, candidates: object) -> tuple[str, ...]:
+    """Return candidates as `--fg-candidate` has them."""
+    __tracebackhide__ = True
+    if not isinstance(candidates, Mapping):
+        what = f"is of type {type(candidates).__name__}, and no mapping of names to files"
+        raise UsageError(what, field="candidates", hint="candidates={'int8': 'build/int8.safetensors'}")
+    given = {name: path_given(path, f"candidates.{name}") for name, path in candidates.items()}
+    return tuple(f"{name}={_against(root, path)}" for name, path in given.items())
+
+
+def _against(root: Path, text: str) -> str:
     return text if text.startswith(ZOO) else str(root / text)
 
 
-def _rows_against(root: Path, inputs: str | os.PathLike[str]) -> str:
+def _rows_against(root: Path, text: str) -> str:
     """Return a path against the root where there is such a file; `sudoku:count=100` is none."""
-    text = os.fspath(inputs)
     return str(root / text) if not text.startswith(ZOO) and (root / text).exists() else text

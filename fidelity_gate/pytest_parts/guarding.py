@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fidelity_gate.errors import GateError
+from fidelity_gate.errors import GateError, UsageError
 from fidelity_gate.pytest_parts.asking import source_from_test
 from fidelity_gate.pytest_parts.common import FIXTURE, MARKER, NEED_OPTION, OPTION
 from fidelity_gate.pytest_parts.judging import judging_of
@@ -92,5 +92,5 @@ def _report(config: pytest.Config, mark: pytest.Mark) -> Report:
     unknown = sorted(set(given) - set(KEYS))
     if unknown or len(mark.args) > 1 or "policy" not in given or ("policy" in mark.kwargs and mark.args):
         said = f"it takes a policy and {', '.join(KEYS[1:])}"
-        raise pytest.UsageError(f"the marker {MARKER}: {said}" + (f", not {unknown[0]}" if unknown else ""))
+        raise UsageError(said + (f", not {unknown[0]}" if unknown else ""))
     return Reporter(config)(given.pop("policy"), **given)
