@@ -17,6 +17,7 @@ from fidelity_gate.comparing import Run, compare
 from fidelity_gate.errors import UsageError
 from fidelity_gate.judge import judge
 from fidelity_gate.records import (
+    Aggregate,
     Bound,
     Change,
     Comparison,
@@ -256,6 +257,25 @@ def test_the_table_shows_what_changed_and_counts_the_rest():
     assert ">= 0.97" in told
     assert " same " not in told
     assert " same " in ComparisonTerminal(all=True).render(compare(before, after))
+
+
+@pytest.mark.parametrize("unicode", [True, False])
+@pytest.mark.parametrize("width", [72, 80, 100, 118, 160])
+def test_in_a_narrow_window_no_column_of_a_comparison_is_cut(width, unicode):
+    candidate = "int4-calibrated"
+    made = policy(
+        FIDELITY, replace(FIDELITY, id="carry-fidelity-of-the-tail", aggregate=Aggregate.P05), candidates=(candidate,)
+    )
+    runs = [
+        of(measured(measurement((v, v), candidate=candidate), candidates=(candidate,)), made) for v in (0.9936, 0.6385)
+    ]
+    found = compare(*runs)
+    lines = ComparisonTerminal(width=width, unicode=unicode).render(found).splitlines()[2:-1]
+    assert max(map(len, lines)) <= width
+    words = " ".join(lines).replace("|", " ").split()
+    for figure in ("0.9936", "0.6385", "0.97", "-0.3551", "-2", "required"):
+        assert words.count(figure) == (1 if figure == "required" else 2), figure
+    assert "int4-calibrated" in words or {"int4-", "calibrated"} <= set(words)
 
 
 def test_without_unicode_the_table_is_ascii_and_plain_text_has_no_escapes():

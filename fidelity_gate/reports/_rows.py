@@ -28,6 +28,7 @@ ORDER = (
 COLUMNS = ("check", "candidate", "observed", "required", "margin", "worst")
 NAME_LIMIT = 60
 CURVE_METRIC = "carry_fidelity"
+PARTS = "-_.@/:"  # where a name is broken first
 
 
 def shown(report: Report) -> list[CheckResult]:
@@ -59,6 +60,17 @@ def _required(result: CheckResult) -> str:
     if result.observed is None and not result.unit and bound.text:
         return printable(bound.text, NAME_LIMIT)
     return requirement(bound, result.unit, beside=result.observed if result.compared else None)
+
+
+def broken(name: str, width: int) -> str:
+    """Return a name in lines of at most so many characters, broken where its parts end."""
+    lines: list[str] = []
+    while len(name) > width:
+        ends = [at + 1 for at, character in enumerate(name[:width]) if character in PARTS]
+        cut = ends[-1] if ends else width
+        lines.append(name[:cut])
+        name = name[cut:]
+    return "\n".join([*lines, name])
 
 
 def floor_line(floor: NoiseFloor | None, policy: Policy | None) -> str:

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, ClassVar
 
 from fidelity_gate.energy import ESTIMATED
 from fidelity_gate.records import Outcome
-from fidelity_gate.reports._rows import COLUMNS, NAME_LIMIT, ORDER, cells, fidelity_curves, floor_line, shown
+from fidelity_gate.reports._rows import (
+    COLUMNS,
+    NAME_LIMIT,
+    ORDER,
+    broken,
+    cells,
+    fidelity_curves,
+    floor_line,
+    shown,
+)
 from fidelity_gate.text import printable
 from fidelity_gate.units import format_value
 from fidelity_gate.wording import (
@@ -34,7 +43,6 @@ BARS = "▁▂▃▄▅▆▇█"
 NAMES = (0, 1)
 NAME_WIDTH = 24  # a name up to here is not folded to save room, where there is some
 GAP = 3  # columns between two cells
-PARTS = "-_.@/:"  # where a name is broken first
 NARROWEST = 6  # below this much room for a name, everything folds
 LINE_LIMIT = 400
 
@@ -113,7 +121,7 @@ class Terminal:
         for row, result in zip(rows, results, strict=True):
             style = STYLES.get(result.outcome, "red")
             told = [
-                _broken(cell, fit.columns[at]) if at in NAMES and fit.columns else cell for at, cell in enumerate(row)
+                broken(cell, fit.columns[at]) if at in NAMES and fit.columns else cell for at, cell in enumerate(row)
             ]
             table.add_row(Text(result.outcome.value, style=style), *map(Text, told))
         return table
@@ -171,17 +179,6 @@ def _fitted(width: int, rows: list[tuple[str, ...]], widest_verdict: int) -> _Fi
         first = min(first, room - second)
     names = {NAMES[0]: first, NAMES[1]: second}
     return _Fit(verdict, gap, tuple(names.get(at, wide) for at, wide in enumerate(widths)))
-
-
-def _broken(name: str, width: int) -> str:
-    """Return a name in lines of at most so many characters, broken where its parts end."""
-    lines: list[str] = []
-    while len(name) > width:
-        ends = [at + 1 for at, character in enumerate(name[:width]) if character in PARTS]
-        cut = ends[-1] if ends else width
-        lines.append(name[:cut])
-        name = name[cut:]
-    return "\n".join([*lines, name])
 
 
 def _stacked(text: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from fidelity_gate.records import Change
@@ -87,7 +87,9 @@ def _shown(one: CheckChange) -> Shown:
     before, after = (None if result is None else place_of(result) for result in (one.before, one.after))
     reason = one.after.reason if one.after else "the check, or its candidate, is gone"
     told = reason if one.change in (Change.REGRESSION, Change.REMOVED) else ""
-    return Shown(MARKS[one.change], check_row(one), before, after, told)
+    row = check_row(one)
+    required = row.required.replace(">= ", "≥ ").replace("<= ", "≤ ").replace("->", "→")
+    return Shown(MARKS[one.change], replace(row, required=required), before, after, told)
 
 
 def _parted(rows: list[Shown]) -> tuple[list[Shown], list[Shown]]:
