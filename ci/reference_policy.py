@@ -33,10 +33,10 @@ def page() -> str:
         "`fidelity-gate policy schema` prints the JSON Schema that this page is made of, for editors. "
         "Unknown keys are refused at every level.",
         "## The policy itself",
-        _keys("", schema),
+        _keys("", schema, schema["$defs"]),
     ]
     for name, block in sorted(schema["$defs"].items()):
-        parts += [f"## {_title(name)}", str(block.get("description", "")), _keys(name, block)]
+        parts += [f"## {_title(name)}", str(block.get("description", "")), _keys(name, block, schema["$defs"])]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -44,12 +44,14 @@ def _title(block: str) -> str:
     return block.removesuffix("Block")
 
 
-def _keys(block: str, schema: Schema) -> str:
+def _keys(block: str, schema: Schema, blocks: Schema) -> str:
     required = set(schema.get("required", ()))
     rows = []
     for key, found in schema["properties"].items():
         takes = LINKS.get((block, key)) or _takes(found)
-        rows.append((code(key), takes, _default(key, found, required), str(found.get("description", ""))))
+        inner = blocks.get(found.get("$ref", "").rpartition("/")[2], {})
+        said = found.get("description") or inner.get("description", "")
+        rows.append((code(key), takes, _default(key, found, required), str(said)))
     return table(("key", "takes", "when left out", ""), rows)
 
 
