@@ -335,3 +335,74 @@ def test_a_stricter_aggregate_never_meets_what_a_milder_one_misses(
     if is_stricter(*aggregates, direction):
         assert met[1] or not met[0]
         assert not is_stricter(aggregates[1], aggregates[0], direction)
+
+
+# ---------------------------------------------------------------- what is extended beside the file that locks
+
+LOCKING = f"""\
+{DEPTH}noise_floor: {{limit: 0.99, locked: true}}
+locked: [recursion]
+checks:
+  l: {{metric: lint, require: {{max: 0}}, locked: true}}
+  a: {{metric: answer_agreement, aggregate: mean, require: {{min: 95 %}}, locked: true}}
+"""
+WAIVER = f"""\
+waiver_rules: {{max_days: 30}}
+waivers:
+  w: {{check: a, candidate: int8, digest: {"a" * 64}, floor: {{min: 1 %}}, reason: r, ticket: t, owner: o,
+    created: 2026-11-01, expires: 2026-11-09}}
+"""
+
+
+def beside(folder: Path, own: str, order: str, base: str = LOCKING) -> list[str]:
+    """Return what is wrong with a policy that extends the file that locks, and one of its own."""
+    (folder / "base.yaml").write_text(f"{HEAD}name: base\n{base}")
+    (folder / "own.yaml").write_text(f"{HEAD}name: own\n{own}\n")
+    child = f"{HEAD}name: child\nextends: {order}\n{CANDIDATE}"
+    return told(examine(child.encode(), str(folder / "child.yaml")))
+
+
+@pytest.mark.parametrize("order", ["[own.yaml, base.yaml]", "[base.yaml, own.yaml]"])
+@pytest.mark.parametrize(
+    ("own", "said"),
+    [
+        ("checks: {a: {severity: warn}}", "checks.a.severity: warn is looser than error"),
+        ("checks: {a: {severity: off}}", "checks.a.severity: off is looser than error"),
+        ("checks: {a: {options: {at: 1}}}", "checks.a.options.at: 1 is not comparable with last"),
+        ("checks: {a: {candidates: [int4]}}\ncandidates: {int4: x}", "checks.a.candidates: only int4 is looser than"),
+        ("checks: {l: {options: {severity: warn}}}", "checks.l.options.severity: "),
+        ("noise_floor: {perturbation: 1e-9}", "noise_floor.perturbation: 1e-09 is not comparable with 1e-06"),
+        ("lint: {ignore: [FG201]}", "lint: FG201 off is looser than FG201 error"),
+        ("candidates: {int4: {path: x, recursion: {steps: 1}}}", "candidates.int4.recursion: is a depth of its own"),
+        (WAIVER, "waives a, locked at base.yaml"),
+    ],
+)
+def test_nothing_is_said_in_the_name_of_the_file_that_locks_by_one_that_is_extended_beside_it(
+    tmp_path: Path, own: str, said: str, order: str
+) -> None:
+    refused = beside(tmp_path, own, order)
+    assert any(said in line for line in refused)
+
+
+@pytest.mark.parametrize("order", ["[own.yaml, base.yaml]", "[base.yaml, own.yaml]"])
+@pytest.mark.parametrize(
+    "own",
+    [
+        "noise_floor: {bf16: true}",
+        "lint: {severity: {FG6: error}}",
+        "checks: {a: {severity: error}, z: {metric: model_size, require: {max: 1 MB}}}",
+        "candidates: {int4: x}",
+        "run: {seed: 3}",
+    ],
+)
+def test_what_is_as_tight_may_be_said_beside_the_file_that_locks(tmp_path: Path, own: str, order: str) -> None:
+    assert beside(tmp_path, own, order) == []
+
+
+def test_a_file_that_only_locks_takes_what_it_does_not_say_from_the_files_before_it(tmp_path: Path) -> None:
+    own = f"{DEPTH}checks: {{a: {{metric: answer_agreement, aggregate: mean, require: {{min: 95 %}}}}}}"
+    locks = "checks:\n  a: {locked: true}\n  z: {metric: model_size, require: {max: 1 MB}}\n"
+    assert beside(tmp_path, own, "[own.yaml, base.yaml]", locks) == []
+    loose = f"{HEAD}name: c\nextends: [own.yaml, base.yaml]\n{CANDIDATE}checks: {{a: {{require: {{min: 90 %}}}}}}\n"
+    (refused,) = told(examine(loose.encode(), str(tmp_path / "child.yaml")))
+    assert "90 % is looser than 95 %" in refused

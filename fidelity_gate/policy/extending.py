@@ -31,7 +31,7 @@ from fidelity_gate.shipped import policy_path
 from fidelity_gate.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from fidelity_gate.policy.yaml_reader import Node
 
@@ -53,6 +53,7 @@ class Link:
     name: str  # as errors call it
     digest: str
     tree: Node
+    reach: tuple[int, ...] = (0,)  # its bases, their bases and itself, by their places in the chain
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +69,20 @@ class Chain:
             return self.links[0].digest
         return sha256_hex(_HEAD + "".join(f"{link.digest}\n" for link in self.links).encode())
 
+    def tree_of(self, level: int) -> Node:
+        """Return what one file comes to with its own bases, whatever else the policy extends before it."""
+        return _merged_all([self.links[place] for place in self.links[level].reach])
+
     def tree(self, count: int | None = None) -> Node:
         """Return what the first `count` files come to; all of them where it is left out."""
-        chosen = self.links[:count]
-        tree = chosen[0].tree
-        for link in chosen[1:]:
-            tree = merged(tree, link.tree)
-        return tree
+        return _merged_all(self.links[:count])
+
+
+def _merged_all(links: Sequence[Link]) -> Node:
+    tree = links[0].tree
+    for link in links[1:]:
+        tree = merged(tree, link.tree)
+    return tree
 
 
 def read_chain(data: bytes, name: str) -> Chain:
@@ -110,25 +118,25 @@ class _Walk:
         if self.open:
             _check_version(tree, name)
         self.open.append((real, name))
-        for entry in _entries(tree):
-            self._base(entry, name)
+        reach = {place for entry in _entries(tree) for place in self._base(entry, name).reach}
         self.open.pop()
-        self.found[real] = Link(name, sha256_hex(data), tree)
+        self.found[real] = Link(name, sha256_hex(data), tree, (*sorted(reach), len(self.found)))
 
-    def _base(self, entry: Node, name: str) -> None:
-        """Take the base that one entry names."""
+    def _base(self, entry: Node, name: str) -> Link:
+        """Return the base that one entry names."""
         written = str(entry.scalar)
         try:
             real, shown = self._shipped(written) if written.startswith(SHIPPED) else self._beside(written, name)
             self._refuse_circle(real, shown)
             if real in self.found:
-                return
+                return self.found[real]
             data = self._read(real, shown)
         except GateError as error:
             where = str(entry.place)
             what = error.what if not error.where or error.where == where else f"{printable(error.where)}: {error.what}"
             raise PolicyError(what, where=where, field=KEY, hint=error.hint) from error
         self._enter(real, shown, data)
+        return self.found[real]
 
     def _shipped(self, written: str) -> tuple[str, str]:
         name = written.removeprefix(SHIPPED)

@@ -21,7 +21,8 @@ from fidelity_gate.policy.extending import KEY as EXTENDS
 from fidelity_gate.policy.extending import SHIPPED, read_chain
 from fidelity_gate.policy.fragments import filled, is_base
 from fidelity_gate.policy.linting import lint_settings
-from fidelity_gate.policy.locking import as_meant, check_locks, refuse_replaced
+from fidelity_gate.policy.locking import check_locks, refuse_replaced
+from fidelity_gate.policy.meaning import as_meant
 from fidelity_gate.policy.merging import BASE
 from fidelity_gate.policy.naming import Names, Overrides, missing
 from fidelity_gate.policy.problems import Problems

@@ -17,14 +17,14 @@ from fidelity_gate.policy.differing import WEAKENING, Change
 from fidelity_gate.policy.energy import METRIC as ENERGY
 from fidelity_gate.policy.energy import NAME as MODEL
 from fidelity_gate.policy.extending import SHIPPED
-from fidelity_gate.policy.fragments import any_checks
-from fidelity_gate.policy.merging import LOCKED, merged
+from fidelity_gate.policy.meaning import NAMED, TARGETS, as_meant, completed
+from fidelity_gate.policy.merging import LOCKED
 from fidelity_gate.policy.waivers import KEY, RULES
 from fidelity_gate.records import Evidence
 from fidelity_gate.wording import LINT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from fidelity_gate.policy.bounding import Resolved
     from fidelity_gate.policy.differing import Difference, Side
@@ -36,9 +36,6 @@ if TYPE_CHECKING:
 
     Resolve = Callable[[Node], Side | None]
 
-# Mappings of names in which a base and the policy may each have their own.
-_NAMED = ("candidates", "devices", "energy_models")
-TARGETS = "targets"
 DEPTH = "recursion"
 
 
@@ -51,11 +48,11 @@ class Lock:
     level: int  # of the file that locks it: 0 is the furthest base
 
 
-def locks_of(chain: Chain) -> tuple[Lock, ...]:
-    """Return every lock, each where it was set first."""
+def locks_of(chain: Chain, levels: Iterable[int] | None = None) -> tuple[Lock, ...]:
+    """Return every lock of some files, or of all where none are named, each where it was set first."""
     found: dict[Path, Lock] = {}
-    for level, link in enumerate(chain.links):
-        for path, node in _said(link.tree):
+    for level in range(len(chain.links)) if levels is None else levels:
+        for path, node in _said(chain.links[level].tree):
             if node.scalar is not False:
                 found.setdefault(path, Lock(path, node.place, level))
     return tuple(found.values())
@@ -76,10 +73,9 @@ def check_locks(chain: Chain, final: Side, problems: Problems, resolve: Resolve)
     _refuse_own_rules(chain, locks, final, problems)
     _refuse_own_depths(chain, locks, final, problems)
     told: set[Path] = set()
-    for level in reversed(range(len(chain.links) - 1)):
-        held = [lock for lock in locks if lock.level <= level]
+    for tree, held in _bases(chain, problems.tree):
         names = [lock.path[1] for lock in held if lock.path[0] == "checks"]
-        base = resolve(as_meant(chain.tree(level + 1), problems.tree, names)) if held else None
+        base = resolve(as_meant(tree, problems.tree, names)) if held else None
         if base is None:
             continue
         for lock, difference in _broken(base, final, held):
@@ -88,14 +84,26 @@ def check_locks(chain: Chain, final: Side, problems: Problems, resolve: Resolve)
                 _refuse(lock, difference, base, final, problems)
 
 
+def _bases(chain: Chain, policy: Node) -> Iterator[tuple[Node, tuple[Lock, ...]]]:
+    """Yield everything that the policy is held to, the last file first, with the locks that hold there.
+
+    That is what all files up to one come to, and what each one means by itself: a file that is extended before it says
+    nothing in its name, or it could say beforehand what a lock leaves at its default.
+    """
+    for level in reversed(range(len(chain.links) - 1)):
+        reach = chain.links[level].reach
+        yield chain.tree(level + 1), locks_of(chain, range(level + 1))
+        if len(reach) <= level:
+            yield completed(chain.tree_of(level), policy, ()), locks_of(chain, reach)
+
+
 def _refuse_own_rules(chain: Chain, locks: tuple[Lock, ...], final: Side, problems: Problems) -> None:
     """Refuse a waiver of a locked check by rules that are not of the file that locks it, or of its bases."""
     held = {lock.path: lock for lock in locks}
-    rules = held.get((RULES,))
     for waiver in final.policy.waivers:
         lock = held.get(("checks", waiver.check))
-        if lock is not None and rules is not None and rules.level > lock.level:
-            what = f"waives {waiver.check}, locked at {_from(waiver.place, lock.place)}, by rules of a later file"
+        if lock is not None and RULES not in (chain.tree_of(lock.level).entries or {}):
+            what = f"waives {waiver.check}, locked at {_from(waiver.place, lock.place)}, by rules of another file"
             problems.add_at(waiver.place, (KEY, waiver.id), what, f"{RULES}: where it is locked")
 
 
@@ -104,7 +112,7 @@ def _refuse_own_depths(chain: Chain, locks: tuple[Lock, ...], final: Side, probl
     lock = next((lock for lock in locks if lock.path == (DEPTH,)), None)
     if lock is None:
         return
-    base = chain.tree(lock.level + 1)
+    base = chain.tree_of(lock.level)
     for spec in final.policy.candidates:
         path: Path = ("candidates", spec.name, DEPTH)
         if spec.recursion is not None and len(base.at(path[:2])[1]) < 2:
@@ -132,7 +140,7 @@ def _said(tree: Node) -> Iterator[tuple[Path, Node]]:
         yield (RULES,), entries[RULES]
     for key, block in entries.items():
         below = block.entries or {}
-        if LOCKED in below and key not in ("checks", *_NAMED):
+        if LOCKED in below and key not in ("checks", *NAMED):
             yield (key,), below[LOCKED]
     for name, check in (entries["checks"].entries or {}).items() if "checks" in entries else ():
         if check.entries is not None and LOCKED in check.entries:
@@ -152,40 +160,12 @@ def _refuse_unlocking(chain: Chain, locks: tuple[Lock, ...], problems: Problems)
 def _refuse_idle(chain: Chain, locks: tuple[Lock, ...], problems: Problems) -> None:
     """Refuse to lock a block that nothing is said of yet: its defaults are not written anywhere."""
     for lock in locks:
-        if lock.path[0] not in (chain.tree(lock.level + 1).entries or {}):
+        if lock.path[0] not in (chain.tree_of(lock.level).entries or {}):
             what = f"locks {lock.path[0]}, which this policy says nothing of"
             problems.add_at(lock.place, (LOCKED,), what, f"write {lock.path[0]}: beside it")
 
 
-def as_meant(base: Node, policy: Node, names: Collection[str | int]) -> Node:
-    """Return the tree of some checks of a base in their own setting, completed by what only the policy says."""
-    old, new = base.entries or {}, policy.entries or {}
-    entries = {**new, **old}
-    for key in _NAMED:
-        if key in old and key in new and old[key].entries is not None:
-            entries[key] = replace(old[key], entries={**(new[key].entries or {}), **(old[key].entries or {})})
-    if TARGETS in old and TARGETS in new:
-        entries[TARGETS] = _all_targets(old[TARGETS], new[TARGETS])
-    checks = {str(name): node for name, node in (old["checks"].entries or {}).items() if name in names} if names else {}
-    entries["checks"] = replace(old["checks"], entries=checks) if checks else any_checks()
-    # Waivers are of the policy's own checks, and what a base does not say of lint means every rule as it ships.
-    for key in (LOCKED, KEY, *([] if LINT in old else [LINT])):
-        entries.pop(key, None)
-    return replace(merged(base, policy), entries=entries)
-
-
-def _all_targets(old: Node, new: Node) -> Node:
-    """Return the targets of a base, and those that only the policy has."""
-    known = {_name_of(item) for item in old.items or ()}
-    return replace(old, items=(*(old.items or ()), *(one for one in new.items or () if _name_of(one) not in known)))
-
-
-def _name_of(target: Node) -> object:
-    named = (target.entries or {}).get("name")
-    return target.scalar if named is None else named.scalar
-
-
-def _broken(base: Side, final: Side, locks: list[Lock]) -> Iterator[tuple[Lock, Difference]]:
+def _broken(base: Side, final: Side, locks: Iterable[Lock]) -> Iterator[tuple[Lock, Difference]]:
     """Yield every difference that a lock does not allow."""
     held = {path: lock for lock in locks for path in _held(lock, base)}
     for difference in differences(base, final):
