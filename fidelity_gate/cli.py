@@ -90,10 +90,10 @@ def answer(args: Sequence[str]) -> int:
         with _sigterm_raises():
             code = _invoke(list(args))
             sys.stdout.flush()
-    except (KeyboardInterrupt, click.Abort):
-        return _tell("interrupted", ExitCode.INTERRUPTED)
-    except _Terminated:
-        return _tell("terminated", ExitCode.TERMINATED)
+    except (KeyboardInterrupt, click.Abort) as stop:
+        return _tell(_with_notes("interrupted", stop), ExitCode.INTERRUPTED)
+    except _Terminated as stop:
+        return _tell(_with_notes("terminated", stop), ExitCode.TERMINATED)
     except Exception as error:  # noqa: BLE001  (the one door: an uncaught exception would exit 1 and read as "failed")
         return _fail(error, debug=_wants_debug(args))
     return code
@@ -122,6 +122,11 @@ def _fail(error: Exception, *, debug: bool) -> int:
         traceback.print_exception(error)
     failure: GateError = as_gate_error(error)
     return _tell(f"error: {failure}", failure.exit_code)
+
+
+def _with_notes(word: str, stop: BaseException) -> str:
+    """Return the word, and what was noted on the way out: work elsewhere that goes on."""
+    return ": ".join((word, *getattr(stop, "__notes__", ())))
 
 
 def _tell(line: str, code: ExitCode) -> int:

@@ -12,6 +12,7 @@ from hubs import lead
 from onnx_steps import REASONER, reasoner, write
 
 from fidelity_gate import cli
+from fidelity_gate.devices import qai_hub_waiting
 from fidelity_gate.devices.qai_hub_resuming import resume
 from fidelity_gate.graphs.step_metadata import StepMetadata, Unit
 from fidelity_gate.records import Depth
@@ -117,6 +118,25 @@ def test_a_wrong_device_is_refused_and_simulated_evidence_decides_nothing(
     told = capsys.readouterr()
     assert line in " ".join((told.out + told.err).split())
     assert submissions(listening) == before
+
+
+def test_who_interrupts_a_wait_is_told_which_job_goes_on_and_how_to_fetch_it(folder, listening, monkeypatch, capsys):
+    def interrupted(connected, job_id, kind):
+        if kind == "profile":
+            raise KeyboardInterrupt
+        return look(connected, job_id, kind)
+
+    look = qai_hub_waiting._look
+    monkeypatch.setattr("test_qai_hub_gate.POLICY", POLICY.replace("runs: 10", "runs: 12"))
+    with monkeypatch.context() as patch:
+        patch.setattr(qai_hub_waiting, "_look", interrupted)
+        assert gated(folder, monkeypatch) == 130
+    job = listening.jobs[-1]
+    later = f"(fidelity-gate devices resume {job.id}; running again finds the job)"
+    assert capsys.readouterr().err.endswith(f"interrupted: profile job {job.id} goes on {later}\n")
+    before = submissions(listening)
+    assert gated(folder, monkeypatch) == 0
+    assert submissions(listening) == before + 1  # of the other model, which had not had its turn
 
 
 def test_a_phone_that_falls_back_to_its_cpu_blocks_by_the_cause(folder, listening, monkeypatch):

@@ -61,6 +61,15 @@ def finished(hub: Hub, job_id: str, kind: str) -> Any:  # noqa: ANN401  (public_
         OutOfTime: it has not ended; the line says how to go on later.
         NotMeasured: it failed, with the service's reason; or nobody answers.
     """
+    try:
+        return _awaited(hub, job_id, kind)
+    except BaseException as stop:
+        if not isinstance(stop, Exception):  # Ctrl-C or SIGTERM: the job does not hear them
+            stop.add_note(f"{kind} job {printable(job_id)} goes on ({RESUME} {job_id}; running again finds the job)")
+        raise
+
+
+def _awaited(hub: Hub, job_id: str, kind: str) -> Any:  # noqa: ANN401
     pause, silent_since = FIRST_PAUSE, None
     while True:
         try:
