@@ -12,7 +12,7 @@ from fidelity_gate.text import printable
 from fidelity_gate.units import format_against, format_exact, format_together, format_value
 
 if TYPE_CHECKING:
-    from fidelity_gate.records import Bound, CheckResult, Finding, Linted, Report
+    from fidelity_gate.records import Bound, CheckResult, Finding, Linted, Measurement, Report
 
 # Their reasons already say what kind they are.
 SPEAK_FOR_THEMSELVES = (Outcome.WARN, Outcome.OFF, Outcome.WAIVED)
@@ -148,10 +148,24 @@ def told_of(report: Report, result: CheckResult) -> str:
 
 
 def detail_of(report: Report, result: CheckResult) -> str:
-    """Return what the metric itself had to say about the number that a check was judged on, or ""."""
+    """Return what the metric itself had to say about the number that a check was judged on, or "".
+
+    A figure of a device begins with what it ran on: no text shows the one without the other.
+    """
+    found = behind(report, result)
+    return detail_with_device(found) if found else ""
+
+
+def detail_with_device(measurement: Measurement) -> str:
+    """Return what a metric had to say, after what its figure was measured on where that is a device."""
+    return ": ".join(part for part in (measurement.ran_on, measurement.detail) if part)
+
+
+def behind(report: Report, result: CheckResult) -> Measurement | None:
+    """Return the measurement whose number a check was judged on; None where there is none."""
     key = key_of(result.check.metric, result.check.options, result.candidate)
     measurements = report.measured.measurements if report.measured else ()
-    return next((one.detail for one in measurements if key_of(one.metric, one.options, one.candidate) == key), "")
+    return next((one for one in measurements if key_of(one.metric, one.options, one.candidate) == key), None)
 
 
 def findings_from(linted: Linted, least: Severity) -> tuple[Finding, ...]:

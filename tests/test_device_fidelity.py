@@ -114,7 +114,7 @@ def test_the_difference_of_a_device_s_arithmetic_is_told_step_by_step(coarse):
     there, here = (np.array([point.mean for point in curve]) for curve in (found.curve, found.curve_here))
     assert (here - there > 3e-4).all()
     assert f"the device adds {values(found).mean() - here.mean():+.2g}" in found.detail
-    assert "j1 https://hub.test/jobs/j1" in found.detail
+    assert "j1 https://hub.test/jobs/j1" in found.ran_on
 
 
 def test_a_graph_as_reference_whose_states_have_other_names_is_told_by_the_candidate_s_map(tmp_path):
@@ -288,10 +288,10 @@ def test_whatever_a_device_gives_wrongly_is_not_measured_and_says_so(coarse, fau
     assert whole.candidates[0].device_steps[0].gap
 
 
-def test_layers_that_fell_back_are_told_beside_the_job_and_steps_before_it(coarse):
+def test_layers_that_fell_back_are_told_before_the_steps(coarse):
     (found,), whole = measured(SMALL, coarse(SMALL), ("device_step_fidelity", ON))
     assert "FALLBACK from the npu: npu 9 of 10 layers, cpu 1 of 10 layers (Gather 1)" in found.detail
-    assert found.detail.index("by step (here): 1 ") < found.detail.index("on twisted (")  # a long one is cut at its end
+    assert found.detail.index("FALLBACK") < found.detail.index("by step (here): 1 ")  # a long one is cut at its end
     assert [share.layers for share in whole.candidates[0].device_steps[0].shares] == [9, 1]
 
 
@@ -394,8 +394,8 @@ def test_the_gate_s_own_processor_gives_the_very_bits_of_the_local_run(coarse):
     )
     assert found.curve == found.curve_here
     assert np.abs(values(found) - values(here)).max() < 1e-5
-    assert "on host-cpu (" in found.detail
-    assert "onnxruntime" in found.detail
+    assert "on host-cpu (" in found.ran_on
+    assert "onnxruntime" in found.ran_on
     (steps,) = whole.candidates[0].device_steps
     assert steps.jobs == ()
     assert dict(steps.machine)["threads"] == 1
@@ -436,9 +436,9 @@ def test_forced_steps_from_a_job_are_the_local_ones_where_the_service_runs_the_s
     (job,) = steps.jobs
     assert (steps.entries, steps.requests) == (16, 1)
     assert job.simulated
-    assert job.id in found.detail
-    assert job.url in found.detail
-    assert "SIMULATED" in found.detail
+    assert job.id in found.ran_on
+    assert job.url in found.ran_on
+    assert "SIMULATED" in found.ran_on
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from fidelity_gate.errors import NotMeasured
 from fidelity_gate.metrics.latency import Latency
 from fidelity_gate.policy.loading import examine
 from fidelity_gate.records import DeviceJob, DeviceProfile, DeviceRun, ModelRecord, UnitShare
+from fidelity_gate.wording import detail_with_device
 
 NPU = UnitShare("npu", 1230, 0.2, (("MatMul", 600),))
 CPU = UnitShare("cpu", 72, 0.05, (("Softmax", 40), ("Gather", 32)))
@@ -68,7 +69,7 @@ def test_a_latency_is_of_all_runs_and_the_services_estimate_only_where_it_is_ask
 
 
 def test_a_latency_names_the_device_the_unit_the_job_and_how_it_follows_from_runs():
-    told = measured("latency", phone()).detail
+    told = detail_with_device(measured("latency", phone()))
     assert told.startswith("on qai_hub (Phone, onnx on npu, os 14, job jabc https://hub/jobs/jabc/): p90 of 100 runs")
     assert "each as a puzzle at H=1 L=2 steps=6" in told
     assert "2 runs of the graph a step, 6 steps a puzzle" in told
@@ -81,7 +82,7 @@ def test_the_host_adds_to_the_services_estimate_as_to_every_run():
 
 
 def test_what_was_simulated_says_so_before_anything_else():
-    told = measured("latency", phone(job=replace(JOB, simulated=True))).detail
+    told = detail_with_device(measured("latency", phone(job=replace(JOB, simulated=True))))
     assert told.startswith("on qai_hub (SIMULATED: no device ran it, Phone")
 
 
@@ -173,7 +174,7 @@ def test_memory_is_the_figure_that_was_named_and_both_are_shown():
 )
 def test_loads_and_size_are_the_profiles_own_figures(metric, value, field):
     assert measured(metric, phone()).values == (value,)
-    assert "job jabc" in measured(metric, phone()).detail
+    assert "job jabc" in measured(metric, phone()).ran_on
     with pytest.raises(NotMeasured, match="holds no "):
         measured(metric, phone(profile=replace(PROFILE, **{field: None})))
     with pytest.raises(NotMeasured, match="gives no profile"):

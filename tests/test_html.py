@@ -24,6 +24,7 @@ from fidelity_gate.records import (
     CurvePoint,
     DeviceJob,
     DeviceRun,
+    DeviceSteps,
     Direction,
     Outcome,
     PastPoint,
@@ -31,6 +32,8 @@ from fidelity_gate.records import (
     Report,
     Severity,
     Standing,
+    StepsWanted,
+    Waiver,
 )
 from fidelity_gate.reports.html.curves import curve_sets
 from fidelity_gate.reports.html.environment import style
@@ -393,13 +396,15 @@ def with_name(name: str) -> Report:
     base = rich((name,))
     linted = base.measured.candidates[0].linted
     finding = replace(linted.findings[0], message=name, why=name, fix=name, rule=name, model=name)
+    steps = DeviceSteps(StepsWanted(name), name, ((name, name),), (0,), (1,), 1, 2, (), name)
     run = replace(base.measured.candidates[0].device_runs[0], machine=((name, name),), told=name, gap=name)
     run = replace(run, job=replace(run.job, url=name, id=name, device=name, options=name))
     one = replace(
         base.measured.candidates[0],
         facts=replace(facts(name), notes=(name,), recipe=name, digest=name, path=name),
-        linted=replace(linted, findings=(finding,)),
+        linted=replace(linted, findings=(finding,), skipped=((name, name),)),
         device_runs=(run,),
+        device_steps=(steps, replace(steps, gap="", jobs=(run.job, replace(run.job, url="https://hub.example/j")))),
         alignment=name,
         compute=replace(base.measured.candidates[0].compute, counted_by=name, not_counted=(name,)),
     )
@@ -417,7 +422,8 @@ def with_name(name: str) -> Report:
         for r in base.verdict.results
     )
     verdict = replace(base.verdict, results=results, policy_name=name, reason=name, policy_digest=name)
-    made = replace(base.policy, path=name)
+    waiver = Waiver(name, name, name, name, Bound(text=name), name, name, name, name, name, place=Place(name, 1))
+    made = replace(base.policy, path=name, waivers=(waiver, replace(waiver, ticket="https://tracker.example/1")))
     return Report(verdict, made, data, name, error=name)
 
 

@@ -16,6 +16,7 @@ from fidelity_gate.records import (
     CurvePoint,
     DeviceJob,
     DeviceSteps,
+    MeasureStatus,
     ModelRecord,
     NoiseFloor,
     Outcome,
@@ -71,6 +72,19 @@ def test_the_top_says_which_candidates_are_kept_back_and_which_are_not(fidelitie
     assert [one.text_content() for one in root.xpath('//header//*[@class="standing"]')] == ([words] if words else [])
 
 
+def test_a_candidate_of_which_nothing_was_decided_is_not_said_to_have_failed():
+    gone = replace(measurement(), status=MeasureStatus.NOT_MEASURED, values=(), reason="stopped")
+    made = policy(FIDELITY, candidates=TWO)
+    data = measured(gone, measurement((0.5, 0.5), candidate="int4"), candidates=TWO)
+    report = Report(judge(made, data), made, data, CREATED)
+    assert standing(checks(indexed(report), {})) == "Kept back: int4 (1 check) and int8 (1 check not decided)."
+    root = lxml_html.fromstring(page(report))
+    assert [one.text_content() for one in root.xpath('//section[@id="candidates"]//*[contains(@class, "tag")]')] == [
+        "blocked",
+        "not decided",
+    ]
+
+
 def test_of_very_many_candidates_the_first_are_named():
     report = rich(tuple(f"candidate-{k}" for k in range(9)))
     assert re.search(
@@ -109,7 +123,7 @@ def test_what_keeps_a_release_back_comes_with_what_to_do():
     told = [step.text for step in steps]
     assert told[0] == "int8 has 1 known mistake in its file. FG201: Use int8."
     assert any(step.link == "#p0-6" and "int4-late is worst on probe 6" in step.text for step in steps)
-    assert any(text.startswith("3 required checks not measured. First: halting int8: ") for text in told)
+    assert any(text.startswith("3 required checks not measured. First, halting int8: ") for text in told)
     assert steps[-1].command == "fidelity-gate policy explain release.gate.yaml carry-fidelity"
     assert len(steps) <= 7
 

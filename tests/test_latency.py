@@ -44,6 +44,7 @@ from fidelity_gate.records import (
     Severity,
     TensorFact,
 )
+from fidelity_gate.wording import detail_with_device
 
 MACHINE = (("processor", "Chip 9000"), ("runtime", "torch 2.13.0"), ("system", "Linux 6.1"), ("threads", 1))
 CALM = tuple(0.010 + 0.0001 * run for run in range(30))  # 10 to 12.9 ms
@@ -111,7 +112,7 @@ def test_a_latency_is_the_statistic_of_the_part_that_was_asked_for(options, seco
 
 
 def test_a_latency_names_the_machine_the_runs_the_spread_and_the_reference_beside():
-    told = latency_of(ran(), ran(puzzle_seconds=tuple(2 * second for second in CALM))).detail
+    told = detail_with_device(latency_of(ran(), ran(puzzle_seconds=tuple(2 * second for second in CALM))))
     assert told.startswith(
         "on fake (Chip 9000, 1 thread, torch 2.13.0, Linux 6.1): p90 of 30 puzzles at H=1 L=2 steps=6"
     )
@@ -193,7 +194,7 @@ def test_a_reference_that_was_not_measured_is_said_and_blocks_nothing(reference)
 def test_weights_that_are_widened_before_they_compute_are_told(changes, warned):
     stored = TensorFact("w", Role.BLOCK, (4, 4), changes.pop("stored_as", "int8"), changes.pop("bits", 8.0), 16)
     candidate = record(ran(), tensors=(stored,), **changes)
-    detail = Latency("laptop").measure(record(ran()), candidate).detail
+    detail = Latency("laptop").measure(record(ran()), candidate).ran_on
     assert ("weights widened to float32" in detail) is warned
 
 
@@ -208,7 +209,7 @@ def memory_of(run, reference=None, **options):
 def test_peak_memory_is_the_whole_process_or_what_the_model_adds_to_its_imports():
     assert memory_of(ran()).values == (240.0 * MIB,)
     assert memory_of(ran(), of="model").values == (30.0 * MIB,)
-    told = memory_of(ran(), ran()).detail
+    told = detail_with_device(memory_of(ran(), ran()))
     assert told.startswith("on fake (Chip 9000, 1 thread, torch 2.13.0, Linux 6.1): process 240 MiB (251.7 MB)")
     assert "= imports 210 MiB (220.2 MB) + model 30 MiB (31.46 MB)" in told
     assert told.endswith("reference process 240 MiB (251.7 MB)")
@@ -505,11 +506,10 @@ def rendered(name, **options):
 def test_the_terminal_shows_milliseconds_and_what_they_were_measured_on_even_when_all_is_well():
     text = rendered("terminal", width=200)
     assert "12.7 ms" in text
-    assert (
-        "fast int8 on laptop: 12.7 ms, required <= 20 ms (on fake (Chip 9000, 1 thread, torch 2.13.0, Linux 6.1)"
-        in text
-    )
-    assert "small int8 on laptop: 240 MiB" in text
+    assert "fast int8 on laptop: 12.7 ms, required <= 20 ms ([1] p90 of 30 puzzles" in text
+    assert "small int8 on laptop: 240 MiB (251.7 MB), required <= " in text
+    assert "([1] process 240 MiB (251.7 MB) = imports" in text
+    assert text.count("[1] on fake (Chip 9000, 1 thread, torch 2.13.0, Linux 6.1)\n") == 1  # told once
 
 
 def test_junit_and_json_have_the_device_and_the_figure():

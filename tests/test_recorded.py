@@ -414,7 +414,7 @@ def test_a_policy_is_judged_by_the_records_of_its_very_files(gated, tmp_path):
     code, result, measurement = gated("runtime: onnx")
     assert (code, result["outcome"]) == (0, "pass")
     assert measurement["values"] == [3 * sorted(PROFILE.run_seconds)[15]]
-    assert "recorded by a run of the gate (2026-05-01" in measurement["detail"]
+    assert "recorded by a run of the gate (2026-05-01" in measurement["ran_on"]
 
 
 def test_a_record_that_is_bound_to_something_else_ends_in_exit_3(gated, tmp_path):
@@ -458,7 +458,7 @@ def test_a_simulated_record_ends_in_exit_3_where_the_policy_does_not_take_it(gat
     assert "simulated: no device ran it" in measurement["reason"]
     code, _, measurement = gated("runtime: onnx, allow_simulated: true")
     assert code == 0
-    assert "SIMULATED" in measurement["detail"]
+    assert "SIMULATED" in measurement["ran_on"]
 
 
 def test_layers_that_fell_back_to_the_cpu_make_a_record_no_measurement(gated, tmp_path):
@@ -474,10 +474,9 @@ def test_table_11_gates_a_step_and_every_text_says_that_it_was_published(gated, 
     path = policy_path("examples/trm-table11.json")
     came, result, measurement = gated(ROW_OPTIONS, path, "estimated", budget)
     assert (came, result["observed"]) == (code, 0.02723)
-    detail = measurement["detail"]
-    assert "published, not of this file (2026-06-25" in detail
+    assert "published, not of this file (2026-06-25" in measurement["ran_on"]
     # int8.onnx is float here, and a row is not of it: nothing is said of a slowdown that is not this model's.
-    assert "FINDING" not in detail
+    assert "FINDING" not in measurement["detail"]
 
 
 def test_a_published_time_is_no_percentile_of_runs(gated):

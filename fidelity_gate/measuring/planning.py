@@ -140,6 +140,7 @@ def _measured(want: Wanted, candidate: str, found: Measured) -> Measurement:
         detail=found.detail,
         rows=found.rows,
         curve_here=found.curve_here,
+        ran_on=found.ran_on,
     )
 
 

@@ -82,16 +82,24 @@ def at_least_none(name: str, value: int) -> None:
         raise PolicyError(f"there are no {value} {name}", field=name, hint=f"1 or more; 0 for all {name}")
 
 
-def where(told: DeviceSteps, candidate: ModelRecord) -> str:
-    """Return `on host-cpu (...): 16 probes, 8 forced steps, 128 runs of the graph in 1 request`, jobs, and fallback."""
-    job = told.jobs[-1] if told.jobs else None
-    run = DeviceRun(told.wanted.device, told.plug, told.machine, job=job, profile=DeviceProfile(told.shares))
+def ran_on(told: DeviceSteps, candidate: ModelRecord) -> str:
+    """Return `on host-cpu (...)`, with the last of the jobs."""
+    return label(_run(told), candidate)
+
+
+def extent(told: DeviceSteps) -> str:
+    """Return `16 probes, 8 forced steps, 128 runs of the graph in 1 request`, earlier jobs, and fallback."""
     made = f"{told.wanted.mode.value} step"
     probes, steps = _counted(len(told.rows), "probe"), _counted(len(told.steps), made)
     entries, asked = _counted(told.entries, "run"), _counted(told.requests, "job" if told.jobs else "request")
-    links = "".join(f", {job.id} {job.url}".rstrip() for job in told.jobs[:-1])  # the last is in the label
-    ran = f"{label(run, candidate)}: {probes}, {steps}, {entries} of the graph in {asked}{links}"
-    return "; ".join(part for part in (ran, fallback(run)) if part)
+    links = "".join(f", {job.id} {job.url}".rstrip() for job in told.jobs[:-1])  # the last is in `ran_on`
+    ran = f"{probes}, {steps}, {entries} of the graph in {asked}{links}"
+    return "; ".join(part for part in (ran, fallback(_run(told))) if part)
+
+
+def _run(told: DeviceSteps) -> DeviceRun:
+    job = told.jobs[-1] if told.jobs else None
+    return DeviceRun(told.wanted.device, told.plug, told.machine, job=job, profile=DeviceProfile(told.shares))
 
 
 def beside(found: Mapping[Ran, Measured], unit: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from fidelity_gate.metrics._device_steps import SomeSteps, beside, where
+from fidelity_gate.metrics._device_steps import SomeSteps, beside, extent, ran_on
 from fidelity_gate.metrics.answers import AnswerAgreement
 from fidelity_gate.metrics.series import When
 from fidelity_gate.records import Ran
@@ -44,8 +44,8 @@ class DeviceAnswerAgreement(SomeSteps):
     def measured(self, found: Mapping[Ran, Measured], told: DeviceSteps, candidate: ModelRecord) -> Measured:
         """Return the device's values, and its curve beside the one of this machine."""
         there = found[Ran.DEVICE]
-        detail = f"{beside(found, self.unit)}; {where(told, candidate)}"
-        return replace(there, detail=detail, curve_here=found[Ran.HERE].curve)
+        detail = f"{beside(found, self.unit)}; {extent(told)}"
+        return replace(there, detail=detail, curve_here=found[Ran.HERE].curve, ran_on=ran_on(told, candidate))
 
     def _local(self) -> AnswerAgreement:
         return AnswerAgreement(self.level, self.at)

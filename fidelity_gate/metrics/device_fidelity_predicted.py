@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from fidelity_gate.bounds import mean
 from fidelity_gate.errors import NotMeasured, PolicyError
-from fidelity_gate.metrics._device_steps import OnDevice, where
+from fidelity_gate.metrics._device_steps import OnDevice, extent, ran_on
 from fidelity_gate.metrics.carry_fidelity import CarryFidelity, Tokens
 from fidelity_gate.metrics.series import When
 from fidelity_gate.records import Ran, StepsWanted
@@ -80,9 +80,10 @@ class DeviceFidelityPredicted(OnDevice):
             f"a prediction, {carried.detail}, {doubt:.1g} apart where the same errors are turned",
             f"free run here {format_value(mean(free.values), self.unit)}",
             _growth(found),
-            where(told, candidate),
+            extent(told),
         )
-        return replace(carried, detail="; ".join(one for one in told_of if one), curve_here=free.curve)
+        detail = "; ".join(one for one in told_of if one)
+        return replace(carried, detail=detail, curve_here=free.curve, ran_on=ran_on(told, candidate))
 
     def _local(self) -> CarryFidelity:
         return CarryFidelity(self.stream, self.at, self.tokens)

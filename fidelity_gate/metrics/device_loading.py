@@ -41,8 +41,9 @@ class _Figure:
         """Return the figure; raises NotMeasured where the profile does not say."""
         run = run_on(candidate, self.device)
         found = self._figure(run)
-        told = f"{label(run, candidate)}: {self.named} {format_value(found, self.unit)}"
-        return Measured((found,), detail=f"{told}; {beside(reference, self.device, self.unit, self._figure)}")
+        told = f"{self.named} {format_value(found, self.unit)}"
+        reference_too = beside(reference, self.device, self.unit, self._figure)
+        return Measured((found,), detail=f"{told}; {reference_too}", ran_on=label(run, candidate))
 
     def _figure(self, run: DeviceRun) -> float:
         found = getattr(profile_of(run), self.field)

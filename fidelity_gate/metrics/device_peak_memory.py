@@ -47,11 +47,11 @@ class DevicePeakMemory:
         refuse_elsewhere(run)
         found = self._bytes(run)
         told = (
-            f"{label(run, candidate)}: {_both(run)}",
+            _both(run),
             fallback(run),
             beside(reference, self.device, self.unit, self._bytes),
         )
-        return Measured((found,), detail="; ".join(part for part in told if part))
+        return Measured((found,), detail="; ".join(part for part in told if part), ran_on=label(run, candidate))
 
     def _bytes(self, run: DeviceRun) -> float:
         profile = profile_of(run)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from fidelity_gate.metrics._device_steps import SomeSteps, beside, by_step, where
+from fidelity_gate.metrics._device_steps import SomeSteps, beside, by_step, extent, ran_on
 from fidelity_gate.metrics.carry_fidelity import Tokens
 from fidelity_gate.metrics.step_fidelity import StepFidelity
 from fidelity_gate.records import Ran
@@ -47,8 +47,8 @@ class DeviceStepFidelity(SomeSteps):
         """Return the device's values, and its curve beside the one of this machine."""
         there, here = found[Ran.DEVICE], found[Ran.HERE]
         steps = by_step(there.curve, here.curve, self.unit)
-        detail = f"{there.detail}: {beside(found, self.unit)}; {steps}; {where(told, candidate)}"
-        return replace(there, detail=detail, curve_here=here.curve)
+        detail = f"{there.detail}: {beside(found, self.unit)}; {extent(told)}; {steps}"
+        return replace(there, detail=detail, curve_here=here.curve, ran_on=ran_on(told, candidate))
 
     def _local(self) -> StepFidelity:
         return StepFidelity(self.stream, self.at, self.tokens)

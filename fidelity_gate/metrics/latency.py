@@ -69,11 +69,11 @@ class Latency:
         """
         run = run_on(candidate, self.device)
         found = self._seconds(run, candidate)
-        told = [f"{label(run, candidate)}: {self._what(run, candidate)}"]
+        told = [self._what(run, candidate)]
         told += [slower(reference, candidate, self.device, self.part, self._seconds), fallback(run), run.told]
         told += [_summary(self._believed(run))] if self.statistic != ESTIMATED else []
         told += [beside(reference, self.device, self.unit, lambda one: self._seconds(one, reference))]
-        return Measured((found,), detail="; ".join(part for part in told if part))
+        return Measured((found,), detail="; ".join(part for part in told if part), ran_on=label(run, candidate))
 
     def _seconds(self, run: DeviceRun, record: ModelRecord) -> float:
         """Return the seconds; raises NotMeasured."""

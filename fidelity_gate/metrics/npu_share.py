@@ -45,11 +45,11 @@ class NpuShare:
         run = run_on(candidate, self.device)
         found = self._share(run)
         told = (
-            f"{label(run, candidate)}: {spread_over(shares_of(run))}",
+            spread_over(shares_of(run)),
             _times(shares_of(run)),
             beside(reference, self.device, self.unit, self._share),
         )
-        return Measured((found,), detail="; ".join(part for part in told if part))
+        return Measured((found,), detail="; ".join(part for part in told if part), ran_on=label(run, candidate))
 
     def _share(self, run: DeviceRun) -> float:
         shares = shares_of(run)

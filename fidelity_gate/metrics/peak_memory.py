@@ -43,8 +43,10 @@ class PeakMemory:
         found = _memory_of(run)
         shares = (("imports", found.imports_bytes), ("model", found.peak_bytes - found.imports_bytes))
         told = " + ".join(f"{name} {format_value(share, self.unit)}" for name, share in shares)
-        detail = f"{label(run, candidate)}: process {format_value(found.peak_bytes, self.unit)} = {told}"
-        return Measured((float(self._bytes(found)),), detail=f"{detail}; {self._beside(reference)}")
+        detail = f"process {format_value(found.peak_bytes, self.unit)} = {told}"
+        return Measured(
+            (float(self._bytes(found)),), detail=f"{detail}; {self._beside(reference)}", ran_on=label(run, candidate)
+        )
 
     def _bytes(self, memory: Memory) -> int:
         return memory.peak_bytes - (memory.imports_bytes if self.of == "model" else 0)

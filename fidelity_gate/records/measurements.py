@@ -54,6 +54,7 @@ class Measured:
     detail: str = ""  # one line for people
     rows: tuple[int, ...] = ()  # the probes that it has values for, where the policy's check asks for some only
     curve_here: tuple[CurvePoint, ...] = ()  # as `curve`, where a device computed that: computed on this machine
+    ran_on: str = ""  # of a device's figure: the device, its runtime and its job, for people
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,7 @@ class Measurement:
     reason: str = ""  # why it was not measured
     rows: tuple[int, ...] = field(default=(), metadata=LATE)  # as in `Measured`
     curve_here: tuple[CurvePoint, ...] = field(default=(), metadata=LATE)
+    ran_on: str = field(default="", metadata=LATE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from fidelity_gate.energy import ESTIMATED
 from fidelity_gate.records import Outcome
+from fidelity_gate.reports._places import Places
 from fidelity_gate.reports._rows import (
     COLUMNS,
     NAME_LIMIT,
@@ -22,7 +23,6 @@ from fidelity_gate.text import printable
 from fidelity_gate.units import format_value
 from fidelity_gate.wording import (
     blocks,
-    detail_of,
     device_of,
     finding_lines,
     findings_count,
@@ -87,12 +87,15 @@ class Terminal:
             _line(console, line)
         if results:
             console.print(self._table(results))
+        places = Places(report)
         for result in results:
-            detail = detail_of(report, result)
+            detail, device = places.detail(result), device_of(result)
             missed = detail and result.outcome is not Outcome.PASS
-            if result.reason or missed or detail.startswith(ESTIMATED) or device_of(result) or past_of(result):
+            if result.reason or missed or detail.startswith(ESTIMATED) or device or past_of(result):
                 told = f"{headline(result)} ({detail})" if detail else headline(result)
                 _line(console, told, STYLES.get(result.outcome, "red"))
+        for line in places.lines():
+            _line(console, line)
         for line in (*(report.past.notes if report.past else ()), *_finding_lines(report), *self._evidence(report)):
             _line(console, line)
         _line(console, verdict_line(report), "bold red" if blocks(report) else "bold green")

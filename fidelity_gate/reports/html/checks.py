@@ -9,9 +9,9 @@ from fidelity_gate.energy import METRIC as ENERGY
 from fidelity_gate.records import Severity
 from fidelity_gate.reports.html.figures import device_named, margin_of, notable, observed_of, required_of
 from fidelity_gate.reports.html.margins import bar_of
-from fidelity_gate.reports.html.outcomes import MARKS, blocks, rank, tallies
+from fidelity_gate.reports.html.outcomes import MARKS, UNDECIDED, blocks, rank, tallies
 from fidelity_gate.units import format_value
-from fidelity_gate.wording import finding_lines, findings_behind, simulated_devices
+from fidelity_gate.wording import detail_with_device, finding_lines, findings_behind, simulated_devices
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,6 +56,7 @@ class Group:
     name: str
     anchor: str
     blocking: int  # how many of its checks keep it back
+    undecided: bool  # whether all of those could not be decided
     summary: str
     tallies: tuple[Tally, ...]
     rows: tuple[Row, ...]
@@ -124,6 +125,7 @@ def _group(
         name=results[0].candidate or NO_CANDIDATE,
         anchor=f"c{place}",
         blocking=blocked,
+        undecided=bool(blocked) and all(result.outcome in UNDECIDED for result in results if blocks(result)),
         summary=f"{met:,} of {len(required):,} required checks met" + (f", {waived:,} waived" if waived else ""),
         tallies=tallies(results),
         rows=tuple(rows),
@@ -166,7 +168,8 @@ def _about(result: CheckResult, simulated: tuple[str, ...]) -> str:
 
 def _details(index: Index, result: CheckResult) -> tuple[str, ...]:
     measurement = index.behind(result)
-    detail = [measurement.detail[:TEXT]] if measurement is not None and measurement.detail else []
+    said = detail_with_device(measurement) if measurement is not None else ""
+    detail = [said[:TEXT]] if said else []
     findings = findings_behind(index.report, result)
     if findings:
         detail = [f"{len(findings):,} findings", *finding_lines(findings[:MOST_FINDINGS])]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from fidelity_gate.records import Outcome, Severity
 from fidelity_gate.reports.html.figures import count_of
-from fidelity_gate.wording import blocks, findings_from, headline, simulated_devices
+from fidelity_gate.wording import blocks, findings_from, headline, simulated_devices, subject
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -62,11 +62,9 @@ def _mending(report: Report, pictures: Mapping[tuple[str, int], str]) -> Iterato
     for outcome, word in UNDECIDED.items():
         found = [one for one in required if one.outcome is outcome]
         if found:
-            yield Step(
-                f"{count_of(len(found), 'required check')} {word}. First: {headline(found[0])[:TEXT]}",
-                "#checks",
-                "See the checks",
-            )
+            first = f"{found[0].check.id} {subject(found[0].candidate, found[0].check.target)}"
+            said = f"{count_of(len(found), 'required check')} {word}. First, {first}: {found[0].reason[:TEXT]}"
+            yield Step(said, "#checks", "See the checks")
     yield from _by_themselves(report, required)
     if failed:
         yield from _about(report, failed)

@@ -42,6 +42,7 @@ MARKS = {
     Outcome.OFF: Mark("off", "off"),
 }
 ORDER = tuple(MARKS)
+UNDECIDED = (Outcome.NOT_MEASURED, Outcome.INCONCLUSIVE)
 HARMLESS = (Outcome.PASS, Outcome.WARN, Outcome.WAIVED, Outcome.OFF)
 
 

@@ -62,7 +62,10 @@ def standing(checks: Checks) -> str:
     free = [group for group in checks.groups if not group.blocked]
     if not blocked or not checks.groups[0].rows:
         return ""
-    many = [f"{group.name} ({count_of(group.blocking, 'check')})" for group in blocked]
+    many = [
+        f"{group.name} ({count_of(group.blocking, 'check')}{' not decided' if group.undecided else ''})"
+        for group in blocked
+    ]
     said = f"Kept back: {_listed(many)}."
     return f"{said} Nothing keeps back {_listed([group.name for group in free])}." if free else said
 
