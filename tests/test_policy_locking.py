@@ -289,6 +289,28 @@ def test_what_takes_nothing_from_a_locked_check_is_accepted_beside_it(tmp_path: 
 
 
 @pytest.mark.parametrize(
+    ("own", "said"),
+    [
+        ("{path: h.jsonl}", ""),
+        ("{path: h.jsonl, spreads: 1, last: 5}", ""),
+        ("{path: h.jsonl, while_new: warn}", "history.while_new: warn is looser than block"),
+        ("{path: h.jsonl, floor: 1 s}", "history.floor: 1 s is looser than 1 ms"),
+    ],
+)
+def test_a_history_that_a_base_leaves_to_others_is_no_looser_than_its_defaults(
+    tmp_path: Path, own: str, said: str
+) -> None:
+    quick = "metric: latency, options: {device: d}, require: {max_regression: 5 %}, against: history"
+    size = "  z: {metric: model_size, require: {max: 1 MB}}\n"
+    base = f"devices: {{d: {{use: host-cpu}}}}\nchecks:\n  t: {{{quick}, locked: true}}\n{size}"
+    refused = told(both(tmp_path, base, f"history: {own}\n{CANDIDATE}"))
+    assert len(refused) == bool(said)
+    assert all(said in line and "locked at base.yaml:" in line for line in refused)
+    unlocked = base.replace(", locked: true", "")
+    assert told(both(tmp_path, unlocked, f"history: {own.replace('warn', 'block')}\n{CANDIDATE}")) == []
+
+
+@pytest.mark.parametrize(
     ("metric", "bound", "old", "new", "accepted"),
     [
         ("carry_fidelity", "min: 0.9", "mean", "worst", True),

@@ -17,7 +17,7 @@ from fidelity_gate.policy.differing import WEAKENING, Change
 from fidelity_gate.policy.energy import METRIC as ENERGY
 from fidelity_gate.policy.energy import NAME as MODEL
 from fidelity_gate.policy.extending import SHIPPED
-from fidelity_gate.policy.meaning import NAMED, TARGETS, as_meant, completed
+from fidelity_gate.policy.meaning import NAMED, TARGETS, as_meant, completed, with_plain_history
 from fidelity_gate.policy.merging import LOCKED
 from fidelity_gate.policy.waivers import KEY, RULES
 from fidelity_gate.records import Evidence
@@ -75,7 +75,8 @@ def check_locks(chain: Chain, final: Side, problems: Problems, resolve: Resolve)
     told: set[Path] = set()
     for tree, held in _bases(chain, problems.tree):
         names = [lock.path[1] for lock in held if lock.path[0] == "checks"]
-        base = resolve(as_meant(tree, problems.tree, names)) if held else None
+        meant = with_plain_history(as_meant(tree, problems.tree, names), tree)
+        base = resolve(meant) if held else None
         if base is None:
             continue
         for lock, difference in _broken(base, final, held):
@@ -209,7 +210,9 @@ def _refuse(lock: Lock, difference: Difference, base: Side, final: Side, problem
     words = "is looser than" if difference.change is Change.LOOSER else "is not comparable with"
     said = f"{difference.after} {words}" if difference.after else "leaves out"
     here, path = final.place(difference.path), difference.path
-    there = base.place(path) if path[0] in (base.places.tree.entries or {}) else lock.place
+    there = base.place(path)
+    if path[0] not in (base.places.tree.entries or {}) or there.file == here.file:  # what the base left at a default
+        there = lock.place
     what = f"{said} {difference.before or 'none'}, locked at {_from(here, there)}"
     hint = "only tighten it" if difference.change is Change.LOOSER else "keep it as it is there"
     problems.add_at(here, difference.path, what, hint)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from fidelity_gate.policy.baselines import HISTORY
 from fidelity_gate.policy.fragments import any_checks
 from fidelity_gate.policy.merging import LOCKED, merged
 from fidelity_gate.policy.problems import block_at
@@ -64,6 +65,15 @@ def as_meant(base: Node, policy: Node, names: Collection[str | int]) -> Node:
     for key in (LOCKED, KEY, *([] if LINT in old else [LINT])):
         entries.pop(key, None)
     return replace(merged(base, policy), entries=entries)
+
+
+def with_plain_history(meant: Node, base: Node) -> Node:
+    """Return what a base means where it says nothing of a history: the policy's place of it, and every default."""
+    said = meant.entries or {}
+    if HISTORY not in said or HISTORY in (base.entries or {}):
+        return meant
+    place = {key: node for key, node in (said[HISTORY].entries or {}).items() if key == "path"}
+    return replace(meant, entries={**said, HISTORY: replace(said[HISTORY], entries=place)})
 
 
 def _all_targets(old: Node, new: Node) -> Node:
