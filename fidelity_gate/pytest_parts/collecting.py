@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -29,12 +30,22 @@ def file_node(file_path: Path, parent: pytest.Collector) -> GateFile | None:
 
 def note_what_is_no_file(folder: Path, parent: pytest.Collector) -> None:
     """Remember what has the name of a policy and is no file, which pytest passes over: a link to nothing, a folder."""
-    session, ignored = parent.session, parent.ihook.pytest_ignore_collect
-    for path in sorted(folder.iterdir()):
-        if path.is_file() or not _is_policy_name(path.name, parent.config):
-            continue
-        if session.isinitpath(path) or not ignored(collection_path=path, config=parent.config):
+    try:
+        names = sorted(path.name for path in folder.iterdir())
+    except OSError:
+        return  # pytest says so when it collects the folder
+    for path in (folder / name for name in names if _is_policy_name(name, parent.config)):
+        is_file = os.path.isfile(path)  # noqa: PTH113  (Path.is_file raises where a link leads into a closed folder)
+        if not is_file and not _is_ignored(path, parent):
             _node(path, parent)
+
+
+def _is_ignored(path: Path, parent: pytest.Collector) -> bool:
+    try:
+        ignored = parent.ihook.pytest_ignore_collect(collection_path=path, config=parent.config)
+    except OSError:  # pytest's own hook looks at the path
+        return False
+    return bool(ignored) and not parent.session.isinitpath(path)
 
 
 def _is_policy_name(name: str, config: pytest.Config) -> bool:
