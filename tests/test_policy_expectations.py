@@ -310,7 +310,11 @@ def test_expectations_are_no_policies_to_lint(tmp_path: Path) -> None:
         ("  x: {expect: {exit: 0, checks: {meen: pass}}}\n", "5:34: cases.x.expect.checks.meen: 'meen' is not a check"),
         ("  x: {expect: {exit: 0, checks: {mean: passed}}}\n", "'passed' is no outcome (did you mean pass?)"),
         ("  x: {expect: {exit: 0, checks: {mean: {int9: pass}}}}\n", "'int9' is not a candidate (did you mean int8"),
-        ("  x: {expect: {exit: 5}}\n", "cases.x.expect.exit"),
+        ("  x: {expect: {exit: 5}}\n", "cases.x.expect.exit: the number 5 is not known here (known: 0, 1, 2, 3)"),
+        ("  x: {expect: {exit: 0}, digests: {int4: abc}}\n", "'abc' is no SHA-256 (64 digits, 0 to 9 and a to f"),
+        (f"  x: {{expect: {{exit: 0}}, digests: {{int9: {'a' * 64}}}}}\n", "'int9' is not a candidate (did you mean"),
+        ("  x: {expect: {exit: 0}, day: 2026-02-30}\n", "cases.x.day: is no day of the calendar"),
+        ("  x: {expect: {exit: 0}, day: 31.1.2026}\n", "cases.x.day: '31.1.2026' is no day (written like 2026-01-31)"),
         ("  x: {expect: {exit: 0}, figures: {carry_fidelty: 1}}\n", "did you mean carry_fidelity?"),
         ("  x: {expect: {exit: 0}, figures: {carry_fidelity: 1.5}}\n", "carry_fidelity cannot be 1.5"),
         ("  x: {expect: {exit: 0}, figures: {sram_peak: 5}}\n", "'5' has no unit"),
@@ -356,6 +360,7 @@ def test_one_wrong_file_does_not_keep_the_others_from_being_judged(tmp_path: Pat
     code, output = run(tmp_path)
     assert code == 2
     assert output.splitlines()[-1] == "1 case: 1 as expected, 0 not; 2 errors"
+    assert any(line.startswith(f"error: {tmp_path}/z.expect.yaml:2:9: ") for line in output.splitlines())
 
 
 @pytest.mark.parametrize("data", [b"", b"\0", b"a: &a [*a]", b"[" * 50_000, b"#" * 70_000, b"\xff\xfe"])

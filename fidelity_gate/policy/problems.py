@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from fidelity_gate.errors import GateError, PolicyError
 from fidelity_gate.policy.schema import PolicyBlock
-from fidelity_gate.policy.schema_values import ID_WORDS, kind_of
+from fidelity_gate.policy.schema_values import DAY_PATTERN, DIGEST_PATTERN, ID_WORDS, kind_of
 from fidelity_gate.records import Place
 from fidelity_gate.text import printable
 
@@ -39,6 +39,10 @@ _WANTED = {
 # What people write for true and false, here or in other formats.
 _SPELLINGS = {"true": ("true", "yes", "on", "y"), "false": ("false", "no", "off", "n")}
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?", re.ASCII)
+_PATTERNS = {
+    DAY_PATTERN: ("is no day", "written like 2026-01-31"),
+    DIGEST_PATTERN: ("is no SHA-256", "64 digits, 0 to 9 and a to f, as reports show it"),
+}
 _HARDLY = 0.1  # as a difference of likeness, from 0 to 1
 _LIMITS = {
     "greater_than": ("gt", "more than"),
@@ -128,10 +132,12 @@ def _told(kind: str, details: ErrorDetails) -> tuple[str, str]:
         key, words = _LIMITS[kind]
         return f"must be {words} {context[key]}, not {given}", ""
     if kind == "literal_error":
-        allowed = re.findall(r"'([^']*)'", str(context["expected"]))
+        allowed = re.findall(r"'[^']*'|[0-9]+", str(context["expected"]))
+        allowed = [one.strip("'") for one in allowed]
         return f"{given} is not known here", near_or_known(str(details["input"]), allowed)
     if kind == "string_pattern_mismatch":
-        return f"{given} cannot be a name", ID_WORDS
+        what, hint = _PATTERNS.get(str(context["pattern"]), ("cannot be a name", ID_WORDS))
+        return f"{given} {what}", hint
     if kind == "too_short":
         return "is empty", "name at least one"
     return str(details["msg"]), str(context.get("hint", ""))  # ours say it well

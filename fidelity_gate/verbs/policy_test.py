@@ -79,7 +79,14 @@ def _outcomes(file: str, pattern: str) -> Iterator[Outcome]:
     from fidelity_gate.policy.yaml_reader import LIMIT_BYTES
 
     expectations = read_expectations(read_file(file, limit_bytes=LIMIT_BYTES, kind=PolicyError).data, file)
-    side, _ = sound(expectations.policy)
+    try:
+        side, _ = sound(expectations.policy)
+    except GateError as error:
+        if error.where != expectations.policy:  # a line of the policy, or of its bases
+            raise
+        place = expectations.places.place(("policy",))
+        what = f"{expectations.policy}: {error.what}"
+        raise PolicyError(what, where=str(place), field="policy", hint=error.hint) from error
     for name in expectations.block.cases:
         if pattern in name:
             yield Outcome(str(expectations.place(name)), name, tuple(_differences(expectations, name, side)))
