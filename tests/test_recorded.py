@@ -101,6 +101,11 @@ def test_a_record_is_believed_up_to_its_age_and_no_longer(days):
             found(record)
 
 
+def test_an_age_that_is_too_old_by_little_is_never_told_as_one_that_is_allowed():
+    with pytest.raises(NotMeasured, match=r"recorded 90\.1 days ago .*, and the policy allows 90"):
+        found(profile(measured=(NOW - timedelta(days=90, seconds=1)).isoformat()))
+
+
 def test_two_clocks_may_be_a_little_apart():
     assert found(profile(measured=(NOW + CLOCKS_APART).isoformat()))
 

@@ -17,7 +17,7 @@ from saved_profiles import DIGEST, MIB, NOW, PROFILE, RUNS, profile, published
 from fidelity_gate.device_records import published as tables
 from fidelity_gate.device_records import sealing
 from fidelity_gate.device_records.opening import read_profiles
-from fidelity_gate.device_records.saved import Origin, SaidDepth, fault, moment
+from fidelity_gate.device_records.saved import Origin, SaidDepth, age_text, fault, moment
 from fidelity_gate.errors import Refused, ReportNotWritten, UnsafeContent
 from fidelity_gate.records import DeviceProfile, UnitShare
 from fidelity_gate.shipped import policy_path
@@ -225,6 +225,23 @@ def test_moments_are_told_in_utc_and_a_day_is_its_midnight():
     assert moment("2026-05-10") == NOW.replace(hour=0)
     assert moment("2026-05-10T12:00:00") is None
     assert moment("10 May") is None
+    assert moment("0001-01-01T00:00:00+23:59") is None
+    assert moment("9999-12-31T23:59:59-23:59") is None
+
+
+@pytest.mark.parametrize(
+    ("days", "said"),
+    [
+        (None, "unknown"),
+        (0.0, "0 d"),
+        (-0.003, "0 d"),
+        (282.7, "283 d"),
+        (-0.004, "in the future"),
+        (-40, "in the future"),
+    ],
+)
+def test_an_age_is_told_in_days_and_what_is_ahead_of_the_clock_has_none(days, said):
+    assert age_text(days) == said
 
 
 # ---------------------------------------------------------------- published rows

@@ -132,11 +132,18 @@ def moment(text: str) -> datetime | None:
     """Return the moment that an ISO 8601 text says, in UTC; a day is its midnight. None: it says none, or no zone."""
     try:
         found = datetime.fromisoformat(text)
-    except ValueError:
+        if _DAY.fullmatch(text):
+            return found.replace(tzinfo=UTC)
+        return None if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError):  # the latter: so near to an end of time that its zone leads beyond it
         return None
-    if _DAY.fullmatch(text):
-        return found.replace(tzinfo=UTC)
-    return None if found.tzinfo is None else found.astimezone(UTC)
+
+
+def age_text(days: float | None) -> str:
+    """Return `283 d`, for people; a record that is ahead of this clock, or without a date, has no age."""
+    if days is None:
+        return "unknown"
+    return f"{max(days, 0):.0f} d" if days >= -CLOCKS_APART / timedelta(days=1) else "in the future"
 
 
 def fault(record: SavedProfile) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -198,5 +199,7 @@ def _refuse_age(record: SavedProfile, max_age: float, now: datetime) -> None:
         raise NotMeasured(f"recorded in the future: {printable(record.measured, _SHOWN)}", hint="whose clock is wrong?")
     age = (now - made) / timedelta(days=1)
     if age > max_age:
-        what = f"recorded {age:.1f} days ago ({made:%Y-%m-%d}), and the policy allows {max_age:g}"
+        near = round(age, 1)
+        shown = near if near > max_age else math.ceil(10 * age) / 10  # never so rounded that it looks allowed
+        what = f"recorded {shown:.1f} days ago ({made:%Y-%m-%d}), and the policy allows {max_age:g}"
         raise NotMeasured(what, hint="measure again")

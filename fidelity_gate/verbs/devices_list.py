@@ -5,14 +5,14 @@ from __future__ import annotations
 import fnmatch
 import os
 from collections import defaultdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from fidelity_gate import registry
-from fidelity_gate.device_records.saved import UNSTATED, moment
+from fidelity_gate.device_records.saved import UNSTATED, age_text, moment
 from fidelity_gate.errors import GateError, NotMeasured, UsageError
 from fidelity_gate.text import printable
 from fidelity_gate.verbs.columns import columns
@@ -115,7 +115,7 @@ def _of_records(where: str) -> str:
 
 def _summary(files: Iterable[tuple[str, tuple[SavedProfile, ...]]]) -> str:
     """Return a line for every device, system, runtime, unit and kind of evidence in every file."""
-    rows: list[tuple[str, ...]] = [("file", "device", "OS", "runtime", "unit", "profiles", "newest", "evidence")]
+    rows: list[tuple[str, ...]] = [("file", "device", "OS", "runtime", "unit", "profiles", "age of newest", "evidence")]
     for path, records in files:
         groups: dict[tuple[str, ...], list[SavedProfile]] = defaultdict(list)
         for record in records:
@@ -128,8 +128,8 @@ def _summary(files: Iterable[tuple[str, tuple[SavedProfile, ...]]]) -> str:
 def _group_row(path: str, key: tuple[str, ...], members: list[SavedProfile]) -> tuple[str, ...]:
     *shown, label = key
     made = [one for record in members if (one := moment(record.measured)) is not None]
-    newest = f"{(datetime.now(UTC) - max(made)).days} d ago" if made else "unknown"
-    return (path, *shown, str(len(members)), newest, label)
+    age = age_text((datetime.now(UTC) - max(made)) / timedelta(days=1) if made else None)
+    return (path, *shown, str(len(members)), age, label)
 
 
 def _indented(text: str) -> str:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from fidelity_gate import record_json
-from fidelity_gate.device_records.saved import UNSTATED, SavedProfile, fault, moment
+from fidelity_gate.device_records.saved import UNSTATED, SavedProfile, age_text, fault, moment
 from fidelity_gate.text import printable, quiet_json
 from fidelity_gate.units import format_value
 from fidelity_gate.verbs.columns import columns
@@ -129,7 +129,7 @@ def _row(record: SavedProfile, now: datetime) -> tuple[str, ...]:
         f"{_bytes(spread[0])} to {_bytes(spread[1])}" if spread else "",
         _bytes(record.peak_bytes),
         ", ".join(f"{share.unit} {share.layers:,}" for share in profile.shares),
-        "unknown" if days is None else f"{days:.0f} d",
+        age_text(days),
     )
     return tuple(printable(cell, _CELL) or NONE for cell in cells)
 
