@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,8 @@ from test_compare import compared_page
 from test_html import HOSTILE, with_name
 from test_html_parts import on_devices, waived
 
+from fidelity_gate.judge import judge
+from fidelity_gate.records import Aggregate, Bound, Severity
 from fidelity_gate.reports.html.page import Html
 
 pytestmark = pytest.mark.skipif(installed() is None, reason="no Chromium is installed")
@@ -39,6 +42,23 @@ def shapes():
     return replace(report, measured=replace(report.measured, exhibits=tuple(pictures)))
 
 
+def forty():
+    """Return a report of forty checks with long names, of which some are inconclusive, some warn and some fail."""
+    base = rich(("int8", "int4"))
+    checks = tuple(
+        replace(
+            base.policy.checks[0],
+            id=f"check-number-{k}-about-something",
+            bound=Bound(minimum=0.5 + 0.0127 * k),
+            aggregate=tuple(Aggregate)[k % 3],
+            severity=Severity.WARN if k % 7 == 0 else Severity.ERROR,
+        )
+        for k in range(40)
+    )
+    made = replace(base.policy, checks=checks)
+    return replace(base, policy=made, verdict=judge(made, base.measured))
+
+
 PAGES = {
     "rich": lambda: Html().render(rich()),
     "many": lambda: Html().render(rich(tuple(f"candidate-{k}" for k in range(8)))),
@@ -52,8 +72,15 @@ PAGES = {
     "waived": lambda: Html().render(waived()),
     "devices": lambda: Html().render(on_devices()),
     "shapes": lambda: Html().render(shapes()),
+    "forty": lambda: Html().render(forty()),
 }
-WINDOWS = {"wide": {}, "dark": {"dark": True}, "tablet": {"width": 768}, "phone": {"width": 360, "height": 740}}
+WINDOWS = {
+    "wide": {},
+    "dark": {"dark": True},
+    "tablet": {"width": 768},
+    "small": {"width": 910},
+    "phone": {"width": 360, "height": 740},
+}
 SPILLED = """[...document.querySelectorAll('body *')].filter(e => {
   const box = e.getBoundingClientRect();
   return box.width > 0 && box.right > innerWidth + 1 && !e.closest('pre') && !e.closest('.skip')
@@ -89,6 +116,7 @@ SHOWN = [
     *((name, "phone") for name in PAGES),
     *((name, "wide") for name in ("rich", "long-name", "comparison", "shapes")),
     *((name, "tablet") for name in ("rich", "outcomes", "comparison", "shapes")),
+    *((name, "small") for name in ("forty", "outcomes", "comparison")),
     ("rich", "dark"),
 ]
 
@@ -156,15 +184,15 @@ def test_every_line_of_a_picture_is_inside_it(browser, url):
         assert browser.evaluate(outside) == []
 
 
-def test_no_figure_is_broken_over_two_lines_whatever_stands_beside_it(browser, url):
-    broken = """[...document.querySelectorAll('td.fig, .end')].filter(e => {
-      const range = document.createRange(), text = e.firstChild;
+def test_no_figure_and_no_outcome_is_broken_over_two_lines_whatever_stands_beside_it(browser, url):
+    broken = """[...document.querySelectorAll('td.fig, .end, .tag')].filter(e => {
+      const range = document.createRange(), text = e.lastChild;
       if (!text || text.nodeType !== 3 || !text.textContent.trim()) return false;
       range.selectNodeContents(text);
       return new Set([...range.getClientRects()].map(r => Math.round(r.top))).size > 1;
     }).map(e => e.textContent)"""
-    for window in ("wide", "tablet", "phone"):
-        browser.open(url("shapes"), **WINDOWS[window])
+    for name, window in itertools.product(("shapes", "forty"), ("wide", "small", "tablet", "phone")):
+        browser.open(url(name), **WINDOWS[window])
         assert browser.evaluate(broken) == []
 
 
