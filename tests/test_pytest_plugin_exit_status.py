@@ -140,6 +140,16 @@ def test_a_part_of_the_plugin_cannot_be_blocked(session, measuring, part) -> Non
     result.stderr.fnmatch_lines([f"ERROR: -p no:{part}: --fidelity-gate does not work without it"])
 
 
+def test_a_conftest_that_loads_the_plugin_is_told_that_it_is_too_late(pytester, monkeypatch) -> None:
+    (pytester.path / "release.gate.yaml").write_text(pytest_sessions.POLICY)
+    pytester.makeconftest(f"pytest_plugins = ['{pytest_sessions.PLUGIN}']")
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    result = pytester.runpytest_inprocess("--fidelity-gate")
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: --fidelity-gate: a conftest.py loads this plugin, which is too late *"])
+
+
 # ---------------------------------------------------------------- sessions that show something and run nothing
 
 

@@ -260,8 +260,10 @@ def begin(config: pytest.Config) -> None:
     config.stash[_FINISHING] = finishing
     config.pluginmanager.register(finishing, NAME)
     for part in (NAME, LAST_WORD):
-        if not config.pluginmanager.hasplugin(part):
+        if f"no:{part}" in config.getoption("plugins"):
             raise pytest.UsageError(f"-p no:{part}: {OPTION} does not work without it")
+    if not config.pluginmanager.hasplugin(LAST_WORD):
+        raise pytest.UsageError(f"{OPTION}: a conftest.py loads this plugin, which is too late (-p fidelity_gate)")
 
 
 def finishing_of(config: pytest.Config) -> Finishing:
