@@ -258,6 +258,7 @@ checks:
         ("candidates: {int8: {uncompressed: true}}", "candidates.int8.uncompressed: true is looser than false"),
         ("candidates: {int8: {recursion: {steps: 1}}}", "candidates.int8.recursion: "),
         ("candidates: {int4: {recursion: {steps: 1}}}", "candidates.int4.recursion"),
+        ("candidates: {int4: {model: {threshold: 0.1}}}", "candidates.int4.threshold: 0.1 is not comparable with"),
         ("candidates: {new: {path: n, recursion: {steps: 1}}}", "candidates.new.recursion: is a depth of its own"),
         ("baseline: {path: mine.json}", "baseline.path: mine.json is not comparable with b.json"),
         ("history: {path: mine.jsonl}", "history.path: mine.jsonl is not comparable with h.jsonl"),
@@ -278,6 +279,7 @@ def test_what_a_locked_check_rests_on_is_locked_with_it(tmp_path: Path, own: str
     "own",
     [
         "candidates: {int8: other-file, int4: {path: and-another}}",
+        "candidates: {int8: {path: step.onnx, use: onnx}}",
         "candidates: {int8: {targets: [mcu-4mb, soc-8mb]}}",
         "candidates: {int4: {recursion: {steps: 2}}}",
         "history: {while_new: block, spreads: 1, floor: 0 ms, minimum: 4}",

@@ -17,7 +17,7 @@ from fidelity_gate.policy.differing import WEAKENING, Change
 from fidelity_gate.policy.energy import METRIC as ENERGY
 from fidelity_gate.policy.energy import NAME as MODEL
 from fidelity_gate.policy.extending import SHIPPED
-from fidelity_gate.policy.meaning import NAMED, TARGETS, as_meant, completed, with_plain_history
+from fidelity_gate.policy.meaning import NAMED, as_meant, completed, with_plain_history
 from fidelity_gate.policy.merging import LOCKED
 from fidelity_gate.policy.waivers import KEY, RULES
 from fidelity_gate.records import Evidence
@@ -171,7 +171,8 @@ def _broken(base: Side, final: Side, locks: Iterable[Lock]) -> Iterator[tuple[Lo
     held = {path: lock for lock in locks for path in _held(lock, base)}
     for difference in differences(base, final):
         lock = next((held[path] for path in _beginnings(difference.path) if path in held), None)
-        if lock is not None and difference.change in WEAKENING:
+        another_file = difference.path[0] == "candidates" and difference.path[2:] in (("path",), ("use",))
+        if lock is not None and difference.change in WEAKENING and not another_file:
             yield lock, difference
 
 
@@ -198,7 +199,7 @@ def _rests_on(resolved: Resolved, base: Side) -> Iterator[Path]:
         yield (str(check.against),)
     for spec in base.policy.candidates:
         if spec.name in (check.candidates or (spec.name,)):
-            yield from (("candidates", spec.name, key) for key in (DEPTH, TARGETS, "uncompressed"))
+            yield "candidates", spec.name
 
 
 def _beginnings(path: Path) -> Iterator[Path]:
