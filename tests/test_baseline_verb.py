@@ -252,6 +252,17 @@ def test_show_says_what_was_measured_of_what_on_what(folder, run) -> None:
     assert (code, "baseline needs a verb of its own" in err) == (2, True)
 
 
+def test_a_baseline_that_holds_a_number_without_a_value_is_shown_as_it_is(folder, run) -> None:
+    then = made(data())
+    empty = tuple(replace(one, values=()) for one in then.measurements)
+    (folder / "empty.json").write_bytes(
+        baseline_file.dump(sealed(replace(then, measurements=empty), baseline_file.SCHEMA))
+    )
+    code, out, _ = run("baseline", "show", "empty.json")
+    assert code == 0
+    assert [line.split()[-2:] for line in out.splitlines()[-2:]] == [["no", "value"]] * 2
+
+
 def test_judge_holds_against_the_baseline_too(folder, run) -> None:
     first(run)
     (folder / "bad.json").write_bytes(measurements_file.dump(data(0.97)))
@@ -377,6 +388,15 @@ def test_a_torn_line_is_told_on_stderr_and_in_the_report(folder, run) -> None:
     assert f"history: {told}\n" in err
     code, _, err = run("history", "show", "history.jsonl")
     assert (code, told in err) == (0, True)
+
+
+@pytest.mark.parametrize("values", [(1.7e308, -1.7e308), (1.7e308, 1.7e308)])
+def test_numbers_beyond_any_measure_are_shown_without_bars_and_without_a_median(folder, run, values) -> None:
+    history_file.append("history.jsonl", runs_of(*values))
+    assert run("history", "show", "history.jsonl")[0] == 0
+    code, out, _ = run("history", "show", "history.jsonl", "--json")
+    assert code == 0
+    assert json.loads(out)["trends"][0]["median"] in (0.0, None)
 
 
 def test_show_of_a_history_can_be_narrowed_and_is_json_for_others(folder, run) -> None:

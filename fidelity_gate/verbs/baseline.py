@@ -185,11 +185,13 @@ def _rows(found: Baseline) -> Iterator[tuple[str, ...]]:
 
 
 def _numbers(one: Measurement) -> tuple[str, str]:
-    """Return the mean and the worst of the values; of one value only itself."""
+    """Return the mean and the worst of the values; of one value only itself; of none, which no run writes, that."""
     from fidelity_gate.bounds import mean, observations
     from fidelity_gate.records import Aggregate
     from fidelity_gate.units import format_value
 
+    if not one.values:
+        return "no value", ""
     if not one.per_probe:
         return format_value(one.values[0], one.unit), ""
     worst = observations(one.values, Aggregate.WORST, one.direction)

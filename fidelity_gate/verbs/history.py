@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from typing import TYPE_CHECKING
 
@@ -96,11 +97,11 @@ def _line(trend: Trend, last: int) -> str:
 
 
 def _bars(values: list[float]) -> str:
-    """Return a bar a run, from the lowest to the highest of them; dots where the output has no bars."""
-    if not (sys.stdout.encoding or "").lower().startswith("utf"):
-        return "..."
+    """Return a bar a run, from the lowest to the highest; dots where the output, or the distance, has no bars."""
     low, high = min(values), max(values)
     step = (high - low) / (len(BARS) - 1) or 1.0
+    if not (sys.stdout.encoding or "").lower().startswith("utf") or not math.isfinite(step):
+        return "..."
     return "".join(BARS[round((value - low) / step)] for value in values)
 
 
@@ -116,7 +117,7 @@ def _as_json(found: tuple[Trend, ...], last: int) -> str:
             "options": dict(trend.options),
             "aggregate": trend.aggregate,
             "unit": trend.unit,
-            "median": trend.median(last),
+            "median": median if math.isfinite(median := trend.median(last)) else None,
             "standing": trend.standing,
             "runs": [
                 {"date": one.date, "value": one.value, "revision": one.revision, "regressed": one.regressed}
