@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import ssl
@@ -63,23 +64,30 @@ def authority(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def server(authority, monkeypatch):
-    """Return a server that speaks TLS, and that this process and its children believe."""
-    made = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(authority / "certificate", authority / "key")
-    made.socket = context.wrap_socket(made.socket, server_side=True)
-    made.asked, made.url = [], f"https://127.0.0.1:{made.server_port}"
-    made.moved = {"/moved": f"{made.url}/good", "/down": "http://127.0.0.1:9/good", "/file": "file:///etc/hostname"}
+@contextlib.contextmanager
+def serving(made):
+    made.asked, made.moved = [], {}
     thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    monkeypatch.setenv("SSL_CERT_FILE", str(authority / "certificate"))
-    monkeypatch.setattr(ci_fetch, "PAUSE_S", 0.0)
     yield made
     made.shutdown()
     thread.join()
     made.server_close()
+
+
+@pytest.fixture
+def server(authority, monkeypatch):
+    """Return a server that speaks TLS, and that this process and its children believe."""
+    made = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+    made.url = f"https://127.0.0.1:{made.server_port}"
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority / "certificate", authority / "key")
+    made.socket = context.wrap_socket(made.socket, server_side=True)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority / "certificate"))
+    monkeypatch.setattr(ci_fetch, "PAUSE_S", 0.0)
+    with serving(made):
+        made.moved = {"/moved": f"{made.url}/good", "/file": "file:///etc/hostname"}
+        yield made
 
 
 def wanted(server, path="/good"):
@@ -135,8 +143,7 @@ def test_folders_of_the_cache_that_are_links_are_not_written_through(server, tmp
         ("/none", Undecided, "HTTP 404", 1),
         ("/busy", Undecided, "HTTP 503", 3),
         ("/short", Undecided, "cut short after 500 of 11,000 bytes", 3),
-        ("/down", Undecided, "http", 1),
-        ("/file", Undecided, "file", 1),
+        ("/file", Undecided, "HTTP 302", 1),
     ],
 )
 def test_a_url_that_does_not_give_the_file_leaves_none(server, tmp_path, path, kind, said, asked) -> None:
@@ -151,6 +158,14 @@ def test_a_url_that_does_not_give_the_file_leaves_none(server, tmp_path, path, k
 def test_a_network_that_fails_once_is_asked_again_and_a_redirection_is_followed(server, tmp_path, path) -> None:
     assert brought(wanted(server, path), tmp_path)[0].read_bytes() == GOOD
     assert len(server.asked) == 2
+
+
+def test_a_redirection_to_where_anybody_on_the_way_could_answer_is_not_followed(server, tmp_path) -> None:
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), Answers)) as plain:
+        server.moved["/down"] = f"http://127.0.0.1:{plain.server_port}/good"
+        with pytest.raises(Undecided, match="unknown url type: http"):
+            brought(wanted(server, "/down"), tmp_path)
+        assert plain.asked == []
 
 
 def test_a_server_that_nobody_vouches_for_gives_nothing(server, tmp_path, monkeypatch) -> None:
