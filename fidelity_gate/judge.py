@@ -104,7 +104,11 @@ def missed(policy: Policy, measured: MeasurementSet) -> tuple[CheckResult, ...]:
     """Return the checks that block because of a number that is there already: no later measurement can mend them.
 
     For whoever is still measuring. What is not measured yet is left alone; nothing here can make a check pass.
+
+    Raises:
+        PolicyError: a waiver is for another file, or for nothing that blocks: no number can change that either.
     """
+    refuse_unmatched(policy, measured)
     results = (_judge_case(case) for case in _cases(policy, measured, None))
     return tuple(result for result in results if result.outcome is Outcome.FAIL)
 

@@ -10,6 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from fidelity_gate.cli import answer
+from fidelity_gate.measuring import staging
 from fidelity_gate.policy.comparing import differences
 from fidelity_gate.policy.differing import Change
 from fidelity_gate.policy.loading import examine
@@ -168,6 +169,21 @@ def test_a_stale_waiver_is_refused_before_anything_runs(release, capsys) -> None
     path.write_text((release / "release.yaml").read_text() + old)
     assert answer(["run", str(path), "--candidate", "int8=nowhere.safetensors"]) == 2
     assert "expired on 2020-01-10" in capsys.readouterr().err
+
+
+def test_a_waiver_of_another_file_is_refused_before_a_model_runs(release, capsys, monkeypatch) -> None:
+    assert answer(["compress", "zoo:trm-addition", "--recipe", "fp16", "-o", str(release / "fp16.safetensors")]) == 0
+    answer(["waive", str(release / "verdict.json"), "--check", "small", *WHO])
+    stub = capsys.readouterr().out.split("waivers:")[1]
+    path = release / "other.yaml"
+    deep = "  fidelity: {metric: carry_fidelity, aggregate: worst, require: {min: 0.5}}\n"
+    path.write_text(f"{(release / 'release.yaml').read_text()}{deep}waivers:{stub}")
+    monkeypatch.setattr(staging, "run", lambda *given: pytest.fail("the models are stepped"))
+    order = ["run", str(path), "--candidate"]
+    assert answer([*order, f"int8={release / 'fp16.safetensors'}"]) == 2
+    assert "waivers.small-int8: is for another file" in capsys.readouterr().err
+    monkeypatch.undo()
+    assert answer([*order, f"int8={release / 'int8.safetensors'}"]) == 0
 
 
 @pytest.mark.parametrize(
