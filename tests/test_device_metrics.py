@@ -116,7 +116,10 @@ def test_two_runs_of_one_name_on_another_device_answer_nothing():
 # ---------------------------------------------------------------- the unit that was asked for
 
 
-@pytest.mark.parametrize(("metric", "options"), [("latency", {}), ("device_peak_memory", {"of": "process"})])
+@pytest.mark.parametrize(
+    ("metric", "options"),
+    [("latency", {}), ("device_peak_memory", {"of": "process"}), ("first_load_time", {}), ("warm_load_time", {})],
+)
 def test_what_ran_mostly_elsewhere_is_no_measurement_and_a_small_fallback_is_told(metric, options):
     with pytest.raises(NotMeasured, match="was to run on the npu, and ran on the cpu: cpu 72 of 72 layers"):
         measured(metric, fell_back(CPU), **options)
@@ -124,6 +127,12 @@ def test_what_ran_mostly_elsewhere_is_no_measurement_and_a_small_fallback_is_tol
         measured(metric, fell_back(), **options)
     told = measured(metric, fell_back(NPU, CPU), **options).detail
     assert "FALLBACK from the npu: npu 1230 of 1302 layers, cpu 72 of 1302 layers (Softmax 40, Gather 32)" in told
+
+
+def test_a_compiled_model_has_its_size_wherever_it_ran():
+    found = measured("compiled_size", fell_back(CPU))
+    assert found.values == (5_000_000,)
+    assert "FALLBACK" not in found.detail
 
 
 def test_where_any_unit_will_do_nothing_falls_back():

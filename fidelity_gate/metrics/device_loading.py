@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from fidelity_gate.errors import NotMeasured
-from fidelity_gate.metrics._devices import beside, label, profile_of, run_on
+from fidelity_gate.metrics._devices import beside, fallback, label, profile_of, refuse_elsewhere, run_on
 from fidelity_gate.records import Direction, Evidence, Measured
 from fidelity_gate.units import format_value
 
@@ -36,16 +36,22 @@ class _Figure:
     fewest_runs: ClassVar[int] = 1
     field: ClassVar[str] = ""  # of the profile
     named: ClassVar[str] = ""  # for people
+    anywhere: ClassVar[bool] = False  # whether it is the same whatever compute unit the model ran on
 
     def measure(self, reference: ModelRecord, candidate: ModelRecord) -> Measured:
         """Return the figure; raises NotMeasured where the profile does not say."""
         run = run_on(candidate, self.device)
         found = self._figure(run)
-        told = f"{self.named} {format_value(found, self.unit)}"
-        reference_too = beside(reference, self.device, self.unit, self._figure)
-        return Measured((found,), detail=f"{told}; {reference_too}", ran_on=label(run, candidate))
+        told = (
+            f"{self.named} {format_value(found, self.unit)}",
+            "" if self.anywhere else fallback(run),
+            beside(reference, self.device, self.unit, self._figure),
+        )
+        return Measured((found,), detail="; ".join(part for part in told if part), ran_on=label(run, candidate))
 
     def _figure(self, run: DeviceRun) -> float:
+        if not self.anywhere:
+            refuse_elsewhere(run)
         found = getattr(profile_of(run), self.field)
         if not found:
             raise NotMeasured(f"the profile of {run.device} holds no {self.named}")
@@ -74,5 +80,6 @@ class CompiledSize(_Figure):
 
     unit: ClassVar[str] = "bytes"
     compiled: ClassVar[bool] = True
+    anywhere: ClassVar[bool] = True
     field: ClassVar[str] = "compiled_bytes"
     named: ClassVar[str] = "compiled model"
