@@ -125,6 +125,23 @@ def test_the_command_exits_with_the_gates_own_code(file, tmp_path, capsys) -> No
     assert cli.answer([*asked[:-1], "int8"]) == 2
 
 
+def test_every_file_that_is_named_of_a_candidate_counts(file, tmp_path) -> None:
+    for name, data in (("step.onnx", b"graph"), ("embed.onnx", b"table"), ("other.onnx", b"another")):
+        (tmp_path / name).write_bytes(data)
+    both = sha256_hex(f"{sha256_hex(b'graph')}\n{sha256_hex(b'table')}".encode())
+    file.write_text(dump(replace(GOOD, digests={**GOOD.digests, "candidate.int8": both})))
+
+    def asked(*names: str) -> int:
+        given = [word for name in names for word in ("--artifact", f"int8={tmp_path / name}")]
+        return cli.answer(["ci", "require", str(file), "--commit", COMMIT, *given])
+
+    assert asked("step.onnx", "embed.onnx") == 0
+    assert asked("step.onnx") == asked("embed.onnx", "step.onnx") == asked("step.onnx", "other.onnx") == 3
+    file.write_text(dump(replace(GOOD, digests={**GOOD.digests, "candidate.int8": sha256_hex(b"graph")})))
+    assert asked("step.onnx") == 0
+    assert asked("other.onnx", "step.onnx") == 3  # the last one named does not hide the first
+
+
 def test_the_check_of_the_required_job_needs_nothing_but_the_standard_library(file) -> None:
     variables = {"FG_GATE_RESULT": "success", "FG_VERDICT_DIGEST": sha256_hex(file.read_bytes())}
     variables |= {"FG_COMMIT": COMMIT, "FG_REPOSITORY": "somebody/models", "FG_RUN": "77"}

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from fidelity_gate.errors import UsageError
 from fidelity_gate.text import printable
 from fidelity_gate.verbs.ci_verdict import NAME, Demand, required
+
+if TYPE_CHECKING:
+    from fidelity_gate.records import ModelFile
 
 EPILOG = f"""\b
 Examples:
@@ -34,7 +38,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
     "artifacts",
     multiple=True,
     metavar="NAME=FILE",
-    help="A candidate's file that must be the judged one.",
+    help="A candidate's file that must be the judged one; of several, each, its own first.",
 )
 def require(  # noqa: PLR0913  (one argument an option: click's way)
     *,
@@ -56,17 +60,22 @@ def require(  # noqa: PLR0913  (one argument an option: click's way)
         run=number,
         verdict_digest=digest.lower(),
         policy_digest=policy_digest.lower(),
-        candidates=dict(_file(text) for text in artifacts),
+        candidates=_digests(artifacts),
     )
     found = required(verdict, demand)
     click.echo(printable(f"{found.verdict} (exit {found.exit_code}): {found.reason}", 400))
     return found.exit_code
 
 
-def _file(text: str) -> tuple[str, str]:
+def _digests(texts: tuple[str, ...]) -> dict[str, str]:
+    """Return candidate -> its digest: of its file, or of all its files in the order in which they are named."""
     from fidelity_gate.files import read_file
+    from fidelity_gate.model_files import digest_of, own_file
 
-    name, equals, path = text.partition("=")
-    if not equals or not name or not Path(path).name:
-        raise UsageError(f"'{text}' is not NAME=FILE", field="--artifact", hint="int8=dist/int8.safetensors")
-    return name, read_file(path, limit_bytes=4 << 30).digest
+    files: dict[str, list[ModelFile]] = {}
+    for text in texts:
+        name, equals, path = text.partition("=")
+        if not equals or not name or not Path(path).name:
+            raise UsageError(f"'{text}' is not NAME=FILE", field="--artifact", hint="int8=dist/int8.safetensors")
+        files.setdefault(name, []).append(own_file(read_file(path, limit_bytes=4 << 30)))
+    return {name: digest_of(of_it) for name, of_it in files.items()}
