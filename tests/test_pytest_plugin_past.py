@@ -93,6 +93,20 @@ def test_a_history_that_cannot_be_added_to_is_no_green_session_and_no_report_pas
     assert json.loads((pytester.path / "gate.json").read_text())["verdict"]["passed"] is False
 
 
+def test_a_history_that_cannot_be_made_is_told_before_anything_is_measured_and_only_where_it_is_added_to(
+    device, measuring, pytester
+) -> None:
+    text = DEVICE_POLICY.replace("history: {path: history.jsonl", "history: {path: nowhere/history.jsonl")
+    (pytester.path / "release.gate.yaml").write_text(text)
+    assert device("--fidelity-gate").ret == 0
+    assert measuring.calls == 1
+    result = device("--fidelity-gate", ADD)
+
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.fnmatch_lines(["fidelity-gate: error: nowhere/history.jsonl: its folder does not exist*"])
+    assert measuring.calls == 1
+
+
 def test_adding_to_the_history_of_policies_that_have_none_is_no_green_session(session, measuring) -> None:
     result = session("--fidelity-gate", ADD)
 

@@ -93,12 +93,14 @@ class Settings:
         folder: that the session was started in; relative paths are against it.
         allow_code: run Python that a policy names; only ever the word of whoever started the session.
         keep_going: run the models even where the files alone fail a check already.
+        adds: what is judged is added to histories.
         wait: seconds that one process waits for another one to measure.
     """
 
     folder: Path
     allow_code: bool
     keep_going: bool
+    adds: bool
     wait: float
 
 
@@ -120,6 +122,7 @@ def settings_of(config: pytest.Config) -> Settings:
         folder=config.invocation_params.dir,
         allow_code=config.getoption("--fg-allow-code"),
         keep_going=config.getoption("--fg-keep-going") or config.getini(KEEP_GOING_INI),
+        adds=config.getoption("--fg-add-to-history"),
         wait=wait,
     )
 

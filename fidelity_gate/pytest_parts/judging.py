@@ -61,14 +61,24 @@ class Judging:
     def _load(self, source: Source) -> Policy:
         from fidelity_gate import measurements_file
         from fidelity_gate.verbs import stages
-        from fidelity_gate.verbs.keeping import with_history
 
         if source.measurements:
             return stages.prepare_for(source.policy, measurements_file.read(source.measurements))
         policy = stages.prepare(
             source.policy, reference=source.reference, candidates=source.candidates, inputs=source.inputs
         )
-        return with_history(policy, None)  # a baseline that is not there is told before the models run
+        return self._with_its_past(policy)
+
+    def _with_its_past(self, policy: Policy) -> Policy:
+        """Return the policy, after what it names of the past was read: what is not there is told before models run."""
+        from fidelity_gate.past.reading import refuse_unreadable
+        from fidelity_gate.verbs.keeping import with_history
+
+        if self.settings.adds:
+            return with_history(policy, None)
+        if policy.baseline is not None or policy.history is not None:
+            refuse_unreadable(policy)
+        return policy
 
     def _judge(self, source: Source) -> Report:
         policy = self.policy(source)
