@@ -16,6 +16,8 @@ from fidelity_gate.records import (
     CurvePoint,
     DeviceJob,
     DeviceSteps,
+    Direction,
+    Measurement,
     MeasureStatus,
     ModelRecord,
     NoiseFloor,
@@ -313,3 +315,21 @@ def test_the_size_of_a_picture_follows_from_its_shape(grid, size):
 
 def test_lint_says_why_rules_could_not_look():
     assert "Why rules could not look at int8FG301no graph" in "".join(looked(page(rich())).text).replace("\n", "")
+
+
+def test_what_a_device_computed_is_not_folded_away():
+    report = on_devices()
+    found = replace(report.measured, measurements=(*report.measured.measurements, measurement(), norm_measured()))
+    root = lxml_html.fromstring(page(replace(report, measured=found)))
+    titles = [one.text_content() for one in root.xpath('//section[@id="steps"]/h3')]
+    assert [title.partition(" over")[0] for title in titles] == [
+        "Carry fidelity",
+        "Fidelity of single steps on a device probes 16",
+    ]
+    (folded,) = root.xpath('//section[@id="steps"]/details')
+    assert [one.text_content() for one in folded.xpath("./h3")] == ["Carry norm over the steps"]
+    assert "More figures over the steps (1)" in folded.text_content()
+
+
+def norm_measured() -> Measurement:
+    return measurement(metric="carry_norm_ratio", direction=Direction.BOTH)

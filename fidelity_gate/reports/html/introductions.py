@@ -6,13 +6,13 @@ HEADLINE = "carry_fidelity"
 # How each metric's panels are introduced; a metric without a line here is shown under its own name.
 TITLES = {
     HEADLINE: "Carry fidelity over the steps",
+    "device_step_fidelity": "Fidelity of single steps on a device",
+    "device_fidelity_predicted": "Fidelity on a device, foretold",
+    "device_answer_agreement": "Answers of a device the same as the reference's",
     "carry_range": "Carry range over the steps",
     "step_fidelity": "Fidelity of single steps",
     "carry_norm_ratio": "Carry norm over the steps",
     "answer_agreement": "Answers the same as the reference's, over the steps",
-    "device_step_fidelity": "Fidelity of single steps on a device",
-    "device_fidelity_predicted": "Fidelity on a device, foretold",
-    "device_answer_agreement": "Answers of a device the same as the reference's",
 }
 NOTES = {
     HEADLINE: (
