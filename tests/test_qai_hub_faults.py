@@ -214,6 +214,22 @@ def test_a_lost_reply_makes_no_second_job(compiled, fault):
     assert len(compiled.jobs) == jobs + 1
 
 
+@pytest.mark.parametrize("on", ["GET models/", "GET datasets/"])
+def test_a_job_that_cannot_be_compared_for_want_of_an_answer_is_not_made_again(compiled, on):
+    asked = phone(runs=50, timeout=SECONDS)
+    compiled.faults.clear()
+    assert ran(asked).error is None
+    before = submissions(compiled)
+    compiled.faults.add(Fault("unavailable", on=on))
+    error = ran(asked).error
+    compiled.faults.clear()
+    assert error.exit_code is ExitCode.UNDECIDED
+    assert "is unavailable right now" in one_line(error)
+    assert submissions(compiled) == before
+    assert ran(asked).error is None
+    assert submissions(compiled) == before
+
+
 def test_a_model_that_is_at_fault_is_told_again_and_costs_no_second_job(monkeypatch, tmp_path):
     listening = led(monkeypatch, tmp_path, Fault("failed-model-invalid", times=1))
     try:

@@ -11,9 +11,10 @@ from fidelity_gate.devices import qai_hub_asked as asking
 from fidelity_gate.devices import qai_hub_jobs as jobs
 from fidelity_gate.devices import qai_hub_models as models
 from fidelity_gate.devices import qai_hub_names as names
-from fidelity_gate.devices.qai_hub_errors import NotThere
+from fidelity_gate.devices.qai_hub_errors import Throttled, Unanswered
 from fidelity_gate.devices.qai_hub_finding import Listed
 from fidelity_gate.errors import ModelRefused, NotMeasured
+from fidelity_gate.files import sha256_hex
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -192,14 +193,16 @@ class _Source:
         return self._model
 
     def is_model(self, model_id: str) -> bool:
-        """Return whether the bytes of a model are the step graph's."""
+        """Return whether the bytes of a model are the step graph's; raises Unanswered or Throttled, as `is_dataset`."""
         if self._model is not None and self._model.model_id == model_id:
             return True
         try:
             model = self.hub.ask("looking at a model", lambda: self.hub.client.get_model(model_id))
-        except NotThere:
+            return sha256_hex(models.stored_file(self.hub, model)) == self.graph.digest
+        except (Unanswered, Throttled):
+            raise
+        except NotMeasured:
             return False
-        return models.stored_digest(self.hub, model) == self.graph.digest
 
 
 @dataclass(slots=True, eq=False)
@@ -223,7 +226,11 @@ class _Dataset:
         return self._dataset
 
     def is_dataset(self, dataset_id: str) -> bool:
-        """Return whether the arrays of a dataset are these; False too where it cannot be fetched any more."""
+        """Return whether the arrays of a dataset are these; False too where it cannot be fetched any more.
+
+        Raises:
+            Unanswered, Throttled: nobody knows: to take it for another would pay for the same job twice.
+        """
         if self._dataset is not None:
             return bool(self._dataset.dataset_id == dataset_id)
         if not dataset_id:
@@ -231,6 +238,8 @@ class _Dataset:
         try:
             dataset = self.hub.ask("looking at inputs", lambda: self.hub.client.get_dataset(dataset_id))
             arrays = self.hub.ask("fetching inputs", dataset.download)
+        except (Unanswered, Throttled):
+            raise
         except NotMeasured:
             return False
         return names.feeds_digest(arrays) == self.digest
