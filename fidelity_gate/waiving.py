@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def refuse_stale(policy: Policy, day: str) -> None:
-    """Raise PolicyError for the first waiver that does not hold on a day.
+    """Raise PolicyError for the first waiver that does not hold on a day, or is for nothing that could block.
 
     Args:
         policy: whose waivers they are.
@@ -33,26 +33,36 @@ def refuse_stale(policy: Policy, day: str) -> None:
         if said:
             what, hint = said
             raise _error(waiver, policy, what, hint)
+    _refuse_idle(policy)
 
 
 def refuse_unmatched(policy: Policy, measured: MeasurementSet) -> None:
     """Raise PolicyError for the first waiver of a check that the candidate does not have, or of another file."""
+    _refuse_idle(policy)
+    digests = {record.name: record.facts.digest for record in measured.candidates}
+    for waiver in policy.waivers:
+        if digests.get(waiver.candidate) != waiver.digest:
+            what = f"is for another file: {waiver.candidate} is {digests.get(waiver.candidate, '')[:12]}... now"
+            raise _error(waiver, policy, what, "waive the new file, or remove it")
+
+
+def _refuse_idle(policy: Policy) -> None:
+    """Raise PolicyError for a waiver of a check that its candidate does not have, and for a second one of the same.
+
+    A policy whose candidates come from the command line does not have them yet where it is only looked at.
+    """
     required = {
         (check.id, check.target, candidate) for check, candidate in pairs(policy) if check.severity is Severity.ERROR
     }
-    digests = {record.name: record.facts.digest for record in measured.candidates}
     seen: set[tuple[str, str, str]] = set()
     for waiver in policy.waivers:
         place = (waiver.check, waiver.target, waiver.candidate)
-        if place not in required:
+        if policy.candidates and place not in required:
             what = f"matches no check that blocks: {waiver.check} of {waiver.candidate}"
             raise _error(waiver, policy, what, "remove it")
         if place in seen:
             raise _error(waiver, policy, "is the second one for the same check and candidate", "remove one")
         seen.add(place)
-        if digests.get(waiver.candidate) != waiver.digest:
-            what = f"is for another file: {waiver.candidate} is {digests.get(waiver.candidate, '')[:12]}... now"
-            raise _error(waiver, policy, what, "waive the new file, or remove it")
 
 
 def waiver_of(policy: Policy, check: str, target: str, candidate: str) -> Waiver | None:

@@ -171,6 +171,23 @@ def test_a_stale_waiver_is_refused_before_anything_runs(release, capsys) -> None
     assert "expired on 2020-01-10" in capsys.readouterr().err
 
 
+def test_policy_lint_tells_two_waivers_of_one_check_and_one_of_a_check_that_the_candidate_does_not_have(
+    release, tmp_path, capsys
+) -> None:
+    answer(["waive", str(release / "verdict.json"), "--check", "small", *WHO])
+    stub = capsys.readouterr().out
+    path = tmp_path / "two.yaml"
+    text = (release / "release.yaml").read_text()
+    path.write_text(text + stub + stub.split("waivers:\n")[1].replace("small-int8:", "second:"))
+    assert answer(["policy", "lint", str(path)]) == 2
+    assert "waivers.small-int8: is the second one for the same check and candidate" in capsys.readouterr().out
+    named = text.replace("inputs:", "candidates: {int8: a, int4: b}\ninputs:")
+    named = named.replace("1 kB}}", "1 kB}, candidates: [int4]}")
+    path.write_text(named + stub)
+    assert answer(["policy", "lint", str(path)]) == 2
+    assert "waivers.small-int8: matches no check that blocks: small of int8" in capsys.readouterr().out
+
+
 def test_a_waiver_of_another_file_is_refused_before_a_model_runs(release, capsys, monkeypatch) -> None:
     assert answer(["compress", "zoo:trm-addition", "--recipe", "fp16", "-o", str(release / "fp16.safetensors")]) == 0
     answer(["waive", str(release / "verdict.json"), "--check", "small", *WHO])
