@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from fidelity_gate.records import Aggregate, Direction
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from fidelity_gate.records import Bound, Check, Measurement
 
 Values: TypeAlias = tuple[float, ...]
@@ -78,16 +80,23 @@ def from_past(bound: Bound, old: float, direction: Direction, noise: float = 0.0
 
 
 def tightest(bound: Bound, other: Bound) -> Bound:
-    """Return the bound with the tighter of two ends on either side, and with nothing relative."""
+    """Return the bound with the tighter of two ends on either side, and with nothing relative.
+
+    An end that is not finite stays, so that nothing meets the bound: `min(1, nan)` is 1 or NaN, by their order.
+    """
     least = [end for end in (bound.minimum, other.minimum) if end is not None]
     most = [end for end in (bound.maximum, other.maximum) if end is not None]
     return replace(
         bound,
-        minimum=max(least, default=None),
-        maximum=min(most, default=None),
+        minimum=next(_beyond(least), max(least, default=None)),
+        maximum=next(_beyond(most), min(most, default=None)),
         max_regression=None,
         max_drop=None,
     )
+
+
+def _beyond(ends: list[float]) -> Iterator[float]:
+    return (end for end in ends if not math.isfinite(end))
 
 
 def all_met(observations: Values, bound: Bound, direction: Direction) -> bool:
@@ -190,8 +199,11 @@ def mean(values: Values) -> float:
 
 def middle(values: Values) -> float:
     """Return the median: the mean of both where it lies between two values; NaN where there is none."""
+    if not values:
+        return math.nan
     ordered, last = sorted(values), len(values) - 1
-    return mean((ordered[last // 2], ordered[last - last // 2])) if ordered else math.nan
+    low, high = ordered[last // 2], ordered[last - last // 2]
+    return low if low == high else math.fsum((low / 2, high / 2))  # the sum of two may be beyond any float
 
 
 def deviation(values: Values) -> float:

@@ -82,6 +82,30 @@ def test_the_median_of_the_last_runs_is_what_a_number_is_held_against(
     assert judged(old * 1.06, runs_of(*values), spec=replace(EXACT, last=last)).outcome is Outcome.FAIL
 
 
+@pytest.mark.parametrize(
+    ("value", "outcome"),
+    [(-1.7e308, Outcome.FAIL), (1.79e308, Outcome.REFUSED), (1.0, Outcome.PASS)],
+)
+def test_a_history_beyond_any_measure_hides_behind_no_end_of_the_checks_own(value: float, outcome: Outcome) -> None:
+    check = replace(SLOWER, bound=Bound(maximum=1.0, max_regression=0.05))
+    assert against_history(check, ran(latency(0.010)), runs_of(value, value, value), EXACT).outcome is outcome
+
+
+@pytest.mark.parametrize("broken", [math.nan, math.inf, -math.inf])
+def test_an_end_that_is_not_finite_hides_behind_no_other(broken: float) -> None:
+    own, past = Bound(minimum=1.0, maximum=2.0), Bound(minimum=broken, maximum=broken)
+    for bound in (bounds.tightest(own, past), bounds.tightest(past, own)):
+        assert not bounds.is_met(1.5, bound, Direction.HIGHER)
+        assert not any(math.isfinite(end) for end in (bound.minimum, bound.maximum) if end is not None)
+
+
+def test_a_noise_beyond_any_float_lets_nothing_through() -> None:
+    check = replace(SLOWER, bound=Bound(maximum=1.0, max_regression=0.05))
+    wild = tuple(with_figure(run, spread=1.7e308) for run in STEADY)
+    result = against_history(check, ran(latency(0.010)), wild, replace(EXACT, spreads=3.0))
+    assert (result.outcome, result.reason) == (Outcome.REFUSED, "the bound is not finite")
+
+
 def test_a_regression_fails_and_is_told_with_what_it_was_held_against() -> None:
     verdict = judge(policy(SLOWER, history=HISTORY), ran(latency(0.0125)), Past(runs=STEADY))
 
@@ -177,10 +201,18 @@ def test_units_without_a_floor_of_their_own_have_none() -> None:
 
 @pytest.mark.parametrize(
     ("values", "center", "apart"),
-    [((), math.nan, math.nan), ((3.0,), 3.0, 0.0), ((4.0, 1.0), 2.5, 1.5), ((1.0, 9.0, 2.0), 2.0, 1.0)],
+    [
+        ((), math.nan, math.nan),
+        ((3.0,), 3.0, 0.0),
+        ((4.0, 1.0), 2.5, 1.5),
+        ((1.0, 9.0, 2.0), 2.0, 1.0),
+        ((1.7e308, 1.5e308), 1.6e308, 0.1e308),
+        ((1.7e308, 1.7e308), 1.7e308, 0.0),
+        ((5e-324,), 5e-324, 0.0),
+    ],
 )
 def test_the_median_and_the_median_deviation(values: tuple[float, ...], center: float, apart: float) -> None:
-    assert bounds.middle(values) == pytest.approx(center, nan_ok=True)
+    assert bounds.middle(values) == pytest.approx(center, nan_ok=True, abs=0.0)
     assert bounds.deviation(values) == pytest.approx(apart, nan_ok=True)
 
 

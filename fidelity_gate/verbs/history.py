@@ -117,7 +117,7 @@ def _as_json(found: tuple[Trend, ...], last: int) -> str:
             "options": dict(trend.options),
             "aggregate": trend.aggregate,
             "unit": trend.unit,
-            "median": median if math.isfinite(median := trend.median(last)) else None,
+            "median": trend.median(last),
             "standing": trend.standing,
             "runs": [
                 {"date": one.date, "value": one.value, "revision": one.revision, "regressed": one.regressed}
