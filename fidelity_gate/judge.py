@@ -106,7 +106,7 @@ def missed(policy: Policy, measured: MeasurementSet) -> tuple[CheckResult, ...]:
     For whoever is still measuring. What is not measured yet is left alone; nothing here can make a check pass.
 
     Raises:
-        PolicyError: a waiver is for another file, or for nothing that blocks: no number can change that either.
+        PolicyError: a waiver is for another file: no number can change that either.
     """
     refuse_unmatched(policy, measured)
     results = (_judge_case(case) for case in _cases(policy, measured, None))

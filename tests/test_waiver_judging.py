@@ -27,6 +27,7 @@ from fidelity_gate.records import (
 from fidelity_gate.reports.junit import JUnit
 from fidelity_gate.reports.markdown import Markdown
 from fidelity_gate.reports.terminal import Terminal
+from fidelity_gate.waiving import refuse_stale
 
 DAY = "2026-01-15"
 RULES = WaiverRules(30, place=Place("base.yaml", 3, 1))
@@ -200,6 +201,19 @@ def test_a_waiver_that_cannot_hold_is_refused_and_never_passed_over(kind: str, d
     made, said = REFUSED[kind]
     with pytest.raises(PolicyError, match=said):
         judge(made, data, day=DAY)
+
+
+@pytest.mark.parametrize("kind", ["no such check", "no such target", "no such candidate", "a warning", "two for one"])
+def test_what_needs_no_file_is_refused_before_one_is_opened(kind: str) -> None:
+    made, said = REFUSED[kind]
+    with pytest.raises(PolicyError, match=said):
+        refuse_stale(made, DAY)
+
+
+def test_a_policy_whose_candidates_come_later_is_not_told_that_its_waivers_match_none() -> None:
+    refuse_stale(replace(waiving(), candidates=()), DAY)
+    with pytest.raises(PolicyError, match="is the second one"):
+        refuse_stale(replace(REFUSED["two for one"][0], candidates=()), DAY)
 
 
 @settings(deadline=None, max_examples=200)
