@@ -238,7 +238,7 @@ def test_every_yaml_on_the_pages_has_a_name_by_which_it_is_checked() -> None:
     for page in PAGES:
         shown = [one for one in things_to_do(page) if isinstance(one, Shown)]
         assert len(shown) == sum(block.language == "yaml" for block in blocks(page))
-        assert not re.search(r"^[ \t]+```", page.read_text(), re.MULTILINE)  # such a block is no block to whoever checks
+        assert not re.search(r"^[ \t]+```", page.read_text(), re.MULTILINE)  # nobody would look into such a block
 
 
 def test_the_reports_of_ci_are_of_all_the_files_that_are_uploaded(tmp_path) -> None:

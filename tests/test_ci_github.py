@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,10 +13,12 @@ from pathlib import Path
 
 import pytest
 from actions import obeyed, outputs_of
+from test_reports import passing
 
 from fidelity_gate import cli
 from fidelity_gate.errors import Internal, ReportNotWritten
 from fidelity_gate.verbs.ci_runner import FORMS, Runner
+from fidelity_gate.verbs.orders import deliver, parse_orders
 
 POLICY = """\
 apiVersion: fidelity-gate/v1
@@ -142,6 +145,32 @@ def test_a_gate_that_ends_without_its_reports_never_passed_and_every_report_says
     commands = obeyed(capfd.readouterr().out)
     assert [command for command, _, _ in commands] == ["error"]
     assert said in commands[0][2]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize(("variable", "code"), [("GITHUB_STEP_SUMMARY", 4), ("", 0)])
+def test_a_pass_that_cannot_be_told_is_taken_back_in_every_report(step, tmp_path, monkeypatch, variable, code) -> None:
+    made, folder = tmp_path / "made", tmp_path / "temp" / "fidelity-gate" / "report"
+    made.mkdir()
+    kinds = {"json": ".json", "junit": ".xml", "html": ".html", "sarif": ".sarif", "markdown": ".md"}
+    files = {kind: f"fidelity-gate{suffix}" for kind, suffix in kinds.items()}
+    files["github"] = "fidelity-gate-annotations.txt"
+    deliver(parse_orders(tuple(f"{kind}:{made / name}" for kind, name in files.items())), passing())
+    saved = made / files["json"]
+    saved.write_text(re.sub('"(p{64}|digest of int8)"', f'"{"1" * 64}"', saved.read_text()))  # as outputs take them
+    fake = tmp_path / "python"
+    fake.write_text(f"#!/usr/bin/env bash\ncp {made}/* {folder}\n")  # a gate that passes
+    fake.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(fake))
+    if variable:
+        monkeypatch.setenv(variable, "/dev/full")
+    assert cli.answer(["ci", "github"]) == code
+    outputs = told(tmp_path)
+    assert (outputs["verdict"], outputs["exit-code"]) == ({0: "passed", 4: "internal"}[code], str(code))
+    found = {file.name for file in folder.iterdir()}
+    assert found == set(files.values()) | (set() if code else {"fidelity-gate-verdict.json"})
+    assert f'failures="{1 if code else 0}"' in (folder / "fidelity-gate.xml").read_text()
+    assert any("PASSED" in (folder / name).read_text() for name in found) == (code == 0)
 
 
 def test_an_older_pass_does_not_outlive_a_gate_that_says_nothing(step, tmp_path, monkeypatch) -> None:
