@@ -216,7 +216,7 @@ def test_a_lost_reply_makes_no_second_job(compiled, fault):
 
 @pytest.mark.parametrize("what", ["model", "dataset"])
 def test_a_job_that_cannot_be_compared_for_want_of_an_answer_is_not_made_again(compiled, what):
-    asked = phone(runs=50, timeout=SECONDS)
+    asked = phone(runs=90 + len(what), timeout=SECONDS)
     compiled.faults.clear()
     assert ran(asked).error is None
     before = submissions(compiled)
