@@ -126,6 +126,23 @@ def test_json_holds_the_origin_of_every_value_and_the_digest_of_every_file(tmp_p
     assert len({found["digest"], *(one["sha256"] for one in found["files"])}) == 3
 
 
+def test_what_a_base_leaves_open_is_no_value_of_it(tmp_path: Path) -> None:
+    base = tmp_path / "base.yaml"
+    base.write_text(
+        "apiVersion: fidelity-gate/v1\nname: house\nbase: true\nminimum_probes: 200\n"
+        "checks: {fits: {metric: sram_peak, require: {max: target.sram}}}\n"
+    )
+    text = run("show", base)
+    assert "base: true" in text
+    assert re.search(rf"^minimum_probes: 200 +# {re.escape(str(base))}:4:17$", text, re.MULTILINE)
+    for key in ("reference", "candidates", "inputs", "recursion", "targets"):
+        assert f"# {key}: from what extends it\n" in text
+    assert "1000" not in text  # what stands for any depth is for checks of the file, and nobody's to read
+    again = tmp_path / "again.yaml"
+    again.write_text(text)
+    assert run("lint", again) == "1 policy: 0 errors, 0 warnings\n"
+
+
 def test_json_and_table_exclude_each_other() -> None:
     assert cli.answer(["policy", "show", str(CASES / "minimal.yaml"), "--json", "--table"]) == 2
 

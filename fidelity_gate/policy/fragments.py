@@ -25,7 +25,7 @@ targets: [{name: any-target, sram: 1 GiB, flash: 1 GiB, latency: 1 s}]
 checks:
   any-check: {metric: model_size, require: {max: 1 GiB}}
 """
-_NAME = "what extends it"
+LEFT_OPEN = "what extends it"  # where the values are from that stand for any
 
 
 def is_base(tree: Node) -> bool:
@@ -50,7 +50,7 @@ def any_checks() -> Node:
 
 
 def _filling() -> Mapping[str, Node]:
-    return read_tree(_FILLING, _NAME).entries or {}
+    return read_tree(_FILLING, LEFT_OPEN).entries or {}
 
 
 def _names_limits(node: Node) -> bool:

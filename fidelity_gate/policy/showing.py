@@ -6,6 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING, TypeAlias
 
+from fidelity_gate.policy.fragments import LEFT_OPEN, is_base
 from fidelity_gate.policy.merging import OWN
 from fidelity_gate.policy.origins import flat, said_by
 from fidelity_gate.policy.schema import API_VERSION
@@ -32,14 +33,18 @@ def shown(side: Side, chain: Chain) -> str:
     """Return the policy as YAML that asks for the same and extends nothing.
 
     Args:
-        side: the policy, resolved.
+        side: the policy, resolved; of a file that is only there to be extended, what it leaves open is told as such.
         chain: the files that it is made of.
     """
-    entries = said_by(side)
+    everything = said_by(side)
+    entries = {key: said for key, said in everything.items() if not _is_left_open(key, said)}
+    base = is_base(side.places.tree)
     body = [("apiVersion: " + API_VERSION, "")]
+    body += [("base: true", "only there to be extended")] if base else []
     body += [line for key in ("name",) for line in _entry(key, entries[key], 0)]
     body += [line for key, said in entries.items() if key not in OWN for line in _entry(key, said, 0)]
-    body += [(f"# {key}: from the command line", "") for key in _GIVEN if key not in entries]
+    missing = [key for key in (*_GIVEN, *everything) if key not in entries and key not in OWN]
+    body += [(f"# {key}: from {LEFT_OPEN if base else 'the command line'}", "") for key in missing]
     column = min(_COMMENTS_AT_MOST, max(len(text) for text, comment in body if comment))
     lines = [f"{text.ljust(column)}  # {printable(comment, 400)}" if comment else text for text, comment in body]
     return "".join(f"{line}\n" for line in [*_head(side, chain), *lines])
@@ -48,6 +53,10 @@ def shown(side: Side, chain: Chain) -> str:
 def origins(side: Side) -> dict[str, str]:
     """Return where every single value of a resolved policy is from, by its dotted key."""
     return {".".join(map(str, path)): said.origin for path, said in flat(said_by(side))}
+
+
+def _is_left_open(key: str, said: Said) -> bool:
+    return all(one.origin.startswith(f"{LEFT_OPEN}:") for _, one in flat({key: said}))
 
 
 def _head(side: Side, chain: Chain) -> Iterator[str]:

@@ -43,7 +43,7 @@ def show(*, path: str, as_json: bool, as_table: bool) -> None:
 
     if as_json and as_table:
         raise UsageError("--json and --table exclude each other", hint="give one of them")
-    side, chain = sound(path)
+    side, chain = sound(path, as_base=not (as_json or as_table))
     if as_json:
         write_stdout(_as_json(side, chain))
     else:
