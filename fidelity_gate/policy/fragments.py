@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 
     from fidelity_gate.policy.yaml_reader import Node
 
+ANY_TARGET = "any-target"
 # The deepest recursion there can be: no step that a base names may be beyond it.
-_FILLING = b"""\
-recursion: {h_cycles: 1000, l_cycles: 1000, steps: 10000}
-targets: [{name: any-target, sram: 1 GiB, flash: 1 GiB, latency: 1 s}]
+_FILLING = f"""\
+recursion: {{h_cycles: 1000, l_cycles: 1000, steps: 10000}}
+targets: [{{name: {ANY_TARGET}, sram: 1 GiB, flash: 1 GiB, latency: 1 s}}]
 checks:
-  any-check: {metric: model_size, require: {max: 1 GiB}}
-"""
+  any-check: {{metric: model_size, require: {{max: 1 GiB}}}}
+""".encode()
 LEFT_OPEN = "what extends it"  # where the values are from that stand for any
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from fidelity_gate import registry
 from fidelity_gate.policy.comparing_checks import by_id
 from fidelity_gate.policy.energy import FIGURE
+from fidelity_gate.policy.fragments import ANY_TARGET
 from fidelity_gate.policy.merging import LOCKED
 from fidelity_gate.policy.problems import block_at
 from fidelity_gate.policy.schema_checks import CheckBlock, DeviceBlock
@@ -120,7 +121,8 @@ class _Reader:
             return f"ships with fidelity-gate: {limits_of(text)}"
         if path[-1] in ("min", "max") and text.startswith(PREFIX):
             name = "minimum" if path[-1] == "min" else "maximum"
-            ends = ((one, getattr(one.check.bound, name)) for one in self.resolved.get(str(path[1]), ()))
+            known = (one for one in self.resolved.get(str(path[1]), ()) if one.check.target != ANY_TARGET)
+            ends = ((one, getattr(one.check.bound, name)) for one in known)
             return "; ".join(
                 f"{format_exact(end, one.plug.unit)} for {one.check.target}" for one, end in ends if end is not None
             )
