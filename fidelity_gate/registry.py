@@ -109,6 +109,8 @@ def build(  # noqa: PLR0913  (three of these only say where an error is)
         values[key] = converted(value, types_of[key], from_text=from_text)
         if values[key] is NO_MATCH:
             allowed = f"must be {described(types_of[key])}"
+            if isinstance(value, int | float) and converted(str(value), types_of[key], from_text=False) is not NO_MATCH:
+                allowed += f', in quotes: "{shown(value)}"'
             raise kind(f"{shown(value)} is not a value {name} takes here", where=where, field=at, hint=allowed)
     missing = [key for key in _required(plug) if key not in values]
     if missing:

@@ -72,6 +72,7 @@ def test_a_generator_needs_no_folder() -> None:
         ("sudoku", (("count", True),), "inputs.count: true is not a value"),
         ("sudoku", (("size", 5),), "inputs.size: no sudoku of size 5"),
         ("npz", (), "npz needs path"),
+        ("npz", (("path", 14),), r'inputs.path: 14 is not a value npz takes here \(must be text, in quotes: "14"\)'),
         ("maze", (("loops", float("nan")),), "inputs.loops"),
         ("modular-addition", (("part", "test"),), r"must be held-out, train"),
     ],
