@@ -7,8 +7,6 @@ leave through verbs/orders.py and files.py; whatever a verb raises ends here. No
 from __future__ import annotations
 
 import contextlib
-import difflib
-import importlib
 import itertools
 import os
 import signal
@@ -22,6 +20,7 @@ import click
 from fidelity_gate import __version__
 from fidelity_gate.errors import ExitCode, GateError, UsageError
 from fidelity_gate.verbs import SUMMARIES, TABLE
+from fidelity_gate.verbs.lazy_group import LazyGroup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,35 +40,13 @@ class _Terminated(BaseException):
     """SIGTERM arrived; not an Exception, so that nothing on the way can mistake it for a failure to report."""
 
 
-class _Verbs(click.Group):
-    """A group that imports a verb only when it is asked for: `--help` must not pay for any of them."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(TABLE)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in TABLE:
-            return None
-        module, _, attribute = TABLE[cmd_name].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
-        return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        name = args[0]
-        if name not in TABLE and not name.startswith("-"):
-            near = difflib.get_close_matches(name, TABLE, n=2)
-            hint = f"did you mean {' or '.join(near)}?" if near else f"verbs: {', '.join(TABLE)}"
-            raise UsageError(f"no verb is named '{name}'", hint=hint)
-        return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Verbs"):
-            formatter.write_dl([(name, SUMMARIES[name]) for name in TABLE])
-
-
-@click.group(cls=_Verbs, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup,
+    table={name: (where, SUMMARIES[name]) for name, where in TABLE.items()},
+    heading="Verbs",
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, prog_name=PROGRAM, message="%(prog)s %(version)s")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def door(debug: bool) -> None:

@@ -3,8 +3,8 @@
 What is refused, what is left undecided and what is compared:
 
 * The measurements must be of the run that the policy asks for: the same candidates, depth of each model, run settings
-  and noise perturbation. Anything else is refused. The inputs and the models are recorded by digest, not compared: the
-  policy names them by path only.
+  and noise perturbation. Where another policy was measured, it must have named the same reference and the same rows
+  too. Anything else is refused. What their files held is recorded by digest, not compared: a policy names paths only.
 * A check is judged on what was measured for exactly its metric, its options and its candidate. No such measurement, a
   value that is not finite, or fewer values than probes: not measured.
 * Fewer probes than `minimum_probes`, or than an aggregate can speak about: inconclusive.

@@ -103,8 +103,26 @@ def refuse_other_run(policy: Policy, measured: MeasurementSet) -> None:
     if measured.noise_floor is not None:
         perturbation = measured.noise_floor.perturbation
         _same("noise_floor.perturbation", repr(perturbation), repr(policy.noise_floor.perturbation))
+    _refuse_other_things(policy, measured)
     _refuse_other_lint(policy, measured, records)
     _refuse_other_devices(policy, measured)
+
+
+def asked(policy: Policy) -> Options:
+    """Return what a policy names to be compared, and on what, as far as another policy can name the same.
+
+    Of files only their names: folders differ from machine to machine. Of candidates only how they are read: which file
+    each is, is what a policy is asked about, and no part of what it asks for.
+    """
+    found = [("reference", _bare(policy.reference.path))] if policy.reference.path else []
+    for spec in (policy.reference, *policy.candidates):
+        where = "reference" if spec is policy.reference else f"candidates.{spec.name}"
+        found.append((f"{where}.model", _told(spec.use, spec.options)))
+    if policy.inputs.use:
+        found.append(("inputs", _told(policy.inputs.use, policy.inputs.options)))
+    calibration = policy.calibration
+    found.append(("inputs.calibration", _told(calibration.use, calibration.options) if calibration else "none"))
+    return tuple(sorted(found))
 
 
 def targets_of(spec: ModelSpec, policy: Policy) -> tuple[Target, ...]:
@@ -115,6 +133,30 @@ def targets_of(spec: ModelSpec, policy: Policy) -> tuple[Target, ...]:
 def lint_of(policy: Policy) -> LintSettings:
     """Return how a policy lints, without the place where it says so."""
     return replace(policy.lint, place=Place())
+
+
+def _refuse_other_things(policy: Policy, measured: MeasurementSet) -> None:
+    """Raise when another policy was measured, and it named another reference, or other rows.
+
+    Measured by this very policy they are what it names, or what whoever measured was let give instead.
+    """
+    provenance = measured.provenance
+    if provenance.policy_digest == policy.digest or not provenance.asked:
+        return
+    found = dict(provenance.asked)
+    for field, wanted in asked(policy):
+        if field in found or field != "reference":  # a factory of the user's own is no file: its options name it
+            _same(field, str(found.get(field, "nothing")), str(wanted))
+
+
+def _told(use: str, options: Options) -> str:
+    """Return a plug and its options, in one line; texts are mostly paths, and of those only the file's name counts."""
+    told = [f"{name}={_bare(value) if isinstance(value, str) else value!r}" for name, value in sorted(options, key=str)]
+    return " ".join([use or "what the file is", *told])
+
+
+def _bare(path: str) -> str:
+    return path.replace("\\", "/").rstrip("/").rpartition("/")[2]
 
 
 def _refuse_other_lint(policy: Policy, measured: MeasurementSet, records: Mapping[str, ModelRecord]) -> None:

@@ -290,7 +290,7 @@ def test_a_traceback_is_shown_only_with_debug(folder, measuring, capsys) -> None
 USAGES = [
     ("", "no verb was given (verbs: run, measure"),
     ("rnu x", "no verb is named 'rnu' (did you mean run"),
-    ("frobnicate", "no verb is named 'frobnicate' (verbs: run"),
+    ("frobnicate", "no verb is named 'frobnicate' (known: attest, baseline"),
     ("run p.yaml --reprot x", "No such option"),
     ("--verbos", "No such option"),
     ("run", "Missing argument 'POLICY' (see: fidelity-gate run --help)"),
@@ -331,7 +331,7 @@ def test_what_a_verb_returns_is_the_exit_code_and_nonsense_is_a_bug(monkeypatch,
         def odd(value=value):
             return value
 
-        monkeypatch.setattr(cli._Verbs, "get_command", lambda *_, odd=odd: odd)
+        monkeypatch.setattr(LazyGroup, "get_command", lambda *_, odd=odd: odd)
         assert ran(capsys, "doctor")[0] == code
     for value, code in ((SystemExit(1), 1), (SystemExit(), 0), (SystemExit("text"), 4)):
 
@@ -339,7 +339,7 @@ def test_what_a_verb_returns_is_the_exit_code_and_nonsense_is_a_bug(monkeypatch,
         def leaving(value=value):
             raise value
 
-        monkeypatch.setattr(cli._Verbs, "get_command", lambda *_, odd=leaving: odd)
+        monkeypatch.setattr(LazyGroup, "get_command", lambda *_, odd=leaving: odd)
         assert ran(capsys, "doctor")[0] == code
 
 
@@ -724,6 +724,7 @@ def test_a_signal_ends_the_run_without_a_verdict(folder, number: signal.Signals,
 MIDWAY = """
 import os, sys, time
 from fidelity_gate import cli, files
+from fidelity_gate.verbs.lazy_group import LazyGroup
 true = os.fsync
 def fsync(descriptor):
     true(descriptor)

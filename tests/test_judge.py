@@ -13,7 +13,7 @@ from made import DEPTH, FIDELITY, FITS, measured, measurement, policy, sram
 from fidelity_gate import bounds
 from fidelity_gate.errors import ExitCode, GateError, PolicyError, Refused
 from fidelity_gate.judge import conclude, judge, missed
-from fidelity_gate.matching import lint_of, pairs, targets_of
+from fidelity_gate.matching import asked, lint_of, pairs, targets_of
 from fidelity_gate.records import (
     Aggregate,
     Bound,
@@ -22,6 +22,7 @@ from fidelity_gate.records import (
     CurvePoint,
     Depth,
     Direction,
+    InputsSpec,
     LintSettings,
     Measurement,
     MeasurementSet,
@@ -931,3 +932,55 @@ def test_a_provenance_of_another_policy_is_no_reason_to_refuse() -> None:
     other = Provenance(**{**{f: getattr(data.provenance, f) for f in data.provenance.__slots__}, "policy_digest": "x"})
 
     assert judge(policy(), replace(data, provenance=other)).passed
+
+
+# ---------------------------------------------------------------- what another policy named
+
+
+ASKING = policy(
+    digest="easy",
+    reference=ModelSpec("reference", "models/ref.safetensors"),
+    inputs=InputsSpec("sudoku", (("count", 100), ("givens", 6))),
+)
+
+
+def measured_by(asking: Policy) -> MeasurementSet:
+    data = measured()
+    return replace(data, provenance=replace(data.provenance, policy_digest=asking.digest, asked=asked(asking)))
+
+
+@pytest.mark.parametrize(
+    ("field", "changes"),
+    [
+        ("inputs", {"inputs": InputsSpec("sudoku", (("count", 100), ("givens", 10)))}),
+        ("inputs", {"inputs": InputsSpec("sudoku", (("count", 100), ("givens", 6), ("seed", 1)))}),
+        ("inputs", {"inputs": InputsSpec("npz", (("path", "eval.npz"),))}),
+        ("inputs.calibration", {"calibration": InputsSpec("npz", (("path", "calibration.npz"),))}),
+        ("reference", {"reference": ModelSpec("reference", "models/better.safetensors")}),
+        ("reference.model", {"reference": ModelSpec("reference", "models/ref.safetensors", (("ema", True),))}),
+        ("candidates.int8.model", {"candidates": (ModelSpec("int8", "int8.safetensors", use="checkpoint"),)}),
+    ],
+)
+def test_what_was_measured_for_another_policy_on_other_rows_or_against_another_reference_is_refused(
+    field: str, changes: dict[str, object]
+) -> None:
+    with pytest.raises(Refused, match=r"measured with .*, and the policy says") as caught:
+        judge(replace(ASKING, digest="strict", **changes), measured_by(ASKING))
+
+    assert caught.value.field == field
+
+
+def test_another_policy_that_names_the_same_in_other_folders_is_judged_and_the_same_policy_always_is() -> None:
+    moved = replace(ASKING, digest="strict", reference=ModelSpec("reference", "../elsewhere/ref.safetensors"))
+    given = replace(ASKING, inputs=InputsSpec("npz", (("path", "given-on-the-command-line.npz"),)))
+
+    assert judge(moved, measured_by(ASKING)).passed
+    assert judge(ASKING, measured_by(given)).passed
+
+
+def test_what_a_policy_leaves_to_the_command_line_is_what_was_measured() -> None:
+    hooked = replace(ASKING, reference=ModelSpec("reference", "", (("factory", "thinker:make"),)))
+    filled = replace(hooked, digest="strict", reference=replace(hooked.reference, path="thinker:make"))
+
+    assert judge(replace(ASKING, digest="strict", inputs=InputsSpec("")), measured_by(ASKING)).passed
+    assert judge(filled, measured_by(hooked)).passed

@@ -7,7 +7,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-from fidelity_gate.matching import lint_of
+from fidelity_gate.matching import asked, lint_of
 from fidelity_gate.records import Provenance
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def provenance(
         machine=_machine(),
         lint=lint_of(policy) if linted else None,
         devices=devices,
+        asked=asked(policy),
     )
 
 

@@ -125,6 +125,7 @@ class Provenance:
     machine: Options
     lint: LintSettings | None = None  # what was linted by, without its place; None where nothing was
     devices: tuple[DeviceRecord, ...] = ()  # the policy's, where a check needs one
+    asked: Options = ()  # what the policy named, and how it is read (`matching.asked`); (): nobody wrote it down
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
-
 import click
 
 from fidelity_gate.errors import UsageError
-from fidelity_gate.registry import unknown
+from fidelity_gate.verbs.lazy_group import LazyGroup
 
 EPILOG = """\b
 Examples:
@@ -25,32 +23,7 @@ COMMANDS = {
 }
 
 
-class _Ci(click.Group):
-    """A group that imports a command only when it is asked for."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
-        return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[0] not in COMMANDS and not args[0].startswith("-"):
-            raise unknown(args[0], COMMANDS, what="ci has no verb", kind=UsageError)
-        return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, told) for name, (_, told) in COMMANDS.items()])
-
-
-@click.group(cls=_Ci, epilog=EPILOG, invoke_without_command=True)
+@click.group(cls=LazyGroup, table=COMMANDS, epilog=EPILOG, invoke_without_command=True)
 @click.pass_context
 def ci(context: click.Context) -> None:
     """Run the gate in a CI, and hold later jobs to what it said."""

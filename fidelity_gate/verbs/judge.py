@@ -14,7 +14,8 @@ Examples:
   fidelity-gate judge measurements.json --policy release.yaml
   fidelity-gate judge measurements.json --policy stricter.yaml --report junit:gate.xml
 
-The policy must ask for the same run: the same candidates, depth, seed, threads, batch and noise perturbation.
+The policy must ask for the same run: the same candidates, depth, seed, threads, batch and noise perturbation. Another
+policy than the one that was measured must name the same reference and the same inputs, too.
 """
 
 

@@ -56,8 +56,11 @@ def prepare_for(path: str, measured: MeasurementSet) -> Policy:
 
     Raises:
         PolicyError: the policy is wrong.
+        UsageError: it names a model of the zoo that there is not.
     """
-    policy = read_policy(path)
+    from fidelity_gate.zoo.paths import resolve
+
+    policy = resolve(read_policy(path))
     if not policy.reference.path:
         policy = replace(policy, reference=replace(policy.reference, path=measured.reference.facts.path))
     if not policy.candidates:
