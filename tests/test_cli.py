@@ -35,6 +35,7 @@ from fidelity_gate.metrics.carry_fidelity import CarryFidelity
 from fidelity_gate.records import MeasureStatus, Report
 from fidelity_gate.reports.json import Json
 from fidelity_gate.verbs import SUMMARIES, TABLE, orders
+from fidelity_gate.verbs.lazy_group import LazyGroup
 
 POLICY = """\
 apiVersion: fidelity-gate/v1
@@ -724,7 +725,6 @@ def test_a_signal_ends_the_run_without_a_verdict(folder, number: signal.Signals,
 MIDWAY = """
 import os, sys, time
 from fidelity_gate import cli, files
-from fidelity_gate.verbs.lazy_group import LazyGroup
 true = os.fsync
 def fsync(descriptor):
     true(descriptor)
