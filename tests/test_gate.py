@@ -145,7 +145,8 @@ def test_the_record_carries_all_that_can_change_a_number():
     assert found.provenance.policy_digest == "d" * 64
     assert len(found.provenance.inputs_digest) == 64
     assert found.provenance.probes == len(PROBES["probes"])
-    assert found.provenance.asked == asked(found_policy)
+    assert dict(found.provenance.asked)["inputs"] == "fake"
+    assert dict(found.provenance.asked)["inputs.calibration"] == "none"
     assert found.provenance.run == RunSpec(seed=7, threads=1, batch=8)
     assert {"numpy", "torch", "python"} <= dict(found.provenance.libraries).keys()
     assert dict(found.provenance.machine)["architecture"]
