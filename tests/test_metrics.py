@@ -259,6 +259,21 @@ def test_accuracy_counts_labelled_cells_only():
     assert told == "candidate 0.6667, reference 1.0000, copying the input 0.5556 (means)"
 
 
+@pytest.mark.parametrize("metric", ["puzzle_exact_drop", "cell_accuracy_drop"])
+def test_of_a_reference_that_gets_nothing_right_nothing_is_lost_and_no_drop_passes(metric):
+    ours, collapsed = answering(RIGHT), answering(CLOSE)
+    wrong = probes([[(cell + 1) % V for cell in row] for row in RIGHT], inputs=RIGHT)
+    with pytest.raises(NotMeasured, match="gets nothing right on these probes"):
+        measure(metric, ours, collapsed, wrong)
+
+
+def test_of_a_reference_that_is_worse_than_copying_the_input_no_drop_passes():
+    labels = [[1, 2, 3, 4], [1, 1, 1, 1], [2, 2, 3, 2]]
+    mostly_right = probes(labels, inputs=[labels[0], labels[1], [*labels[2][:3], 3]])
+    with pytest.raises(NotMeasured, match=r"the reference \(0\.\d+\) is worse than copying the input \(0\.9167\)"):
+        measure("cell_accuracy_drop", answering(CLOSE), answering(RIGHT), mostly_right)
+
+
 def test_changed_cells_are_those_whose_label_is_not_the_input():
     labels = [[1, 2, 3, 4], [1, 1, 1, 1], [5, 4, 3, 2]]
     batch = probes(labels, inputs=[[1, 2, 0, 0], [1, 1, 1, 0], [5, 4, 3, 0]])
@@ -348,7 +363,7 @@ def test_every_value_lies_within_the_stated_limits():
         [replace(s, logits=RNG.normal(size=(B, L, V)), halt=RNG.normal(size=(B, 2))) for s in states(4, seed)]
         for seed in (1, 2)
     )
-    batch = probes(RIGHT)
+    batch = probes(ours[-1].logits.argmax(axis=-1).tolist())  # a reference that gets something right: it can be lost
     for name in sorted(registry.table_of("metrics")):
         plug = registry.find("metrics", name)
         if plug.evidence not in (Evidence.FREE, Evidence.FORCED, Evidence.FILE):

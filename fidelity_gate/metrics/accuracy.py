@@ -140,11 +140,22 @@ class _Scores:
         reported = self._lost if self._direction is Direction.LOWER else self._candidate
         theirs, ours = (bounds.mean(values(series.last())) for series in (self._candidate, self._reference))
         copied = bounds.mean(values(np.concatenate(self._copied)))
+        if reported is self._lost:
+            _refuse_nothing_to_lose(ours, copied)
         told = f"candidate {theirs:.4f}, reference {ours:.4f}, copying the input {copied:.4f} (means)"
         return Measured(values(reported.last()), reported.curve(self._direction), told)
 
     def _of(self, pair: Pair, side: Side) -> Numbers:
         return self._score(pair, cells.right(side, pair.batch))
+
+
+def _refuse_nothing_to_lose(reference: float, copied: float) -> None:
+    """Raise NotMeasured where a drop would be small whatever the candidate does, as its reference is of no use here."""
+    if reference == 0:
+        raise NotMeasured("the reference gets nothing right on these probes, so nothing can be lost")
+    if reference < copied:
+        told = f"the reference ({reference:.4f}) is worse than copying the input ({copied:.4f})"
+        raise NotMeasured(f"{told}, so a drop says nothing")
 
 
 def _cell_score(pair: Pair, hits: cells.Mask) -> Numbers:
