@@ -116,9 +116,11 @@ def plain_cosines(ours, theirs, stream):
 def test_every_metric_is_measured_on_every_family(shop):
     found = measured(shop)
     assert {(one.metric, one.options) for one in found.measurements} == set(METRICS)
-    assert {one.status for one in found.measurements} == {MeasureStatus.MEASURED}, [
-        one.reason for one in found.measurements if one.reason
-    ]
+    reasons = {(one.metric, one.reason) for one in found.measurements if one.status is not MeasureStatus.MEASURED}
+    # A reference that nobody has trained solves no puzzle whole.
+    assert reasons == {
+        ("puzzle_exact_drop", "the reference gets nothing right on these probes, so nothing can be lost")
+    }
 
 
 def test_fidelity_is_that_of_two_whole_trajectories_side_by_side(shop):
