@@ -10,6 +10,7 @@ from fidelity_gate.records import Severity
 from fidelity_gate.reports.html.figures import device_named, margin_of, notable, observed_of, required_of
 from fidelity_gate.reports.html.margins import bar_of
 from fidelity_gate.reports.html.outcomes import MARKS, UNDECIDED, blocks, rank, tallies
+from fidelity_gate.text import printable
 from fidelity_gate.units import format_value
 from fidelity_gate.wording import detail_with_device, finding_lines, findings_behind, simulated_devices
 
@@ -26,6 +27,7 @@ MOST_GROUPS = 60
 MOST_OPEN = 4  # groups without anything to see are folded where there are more
 MOST_FINDINGS = 3
 TEXT = 400
+DETAIL = 800  # what a device computed is told step by step
 NO_CANDIDATE = "no candidate"
 
 
@@ -150,7 +152,7 @@ def _row(index: Index, result: CheckResult, pictures: Mapping[tuple[str, int], s
         bar=bar_of(result, margin),
         probe=probe,
         anchor=pictures.get((result.candidate, probe), "") if probe is not None else "",
-        reason=result.reason[:TEXT],
+        reason=printable(result.reason, TEXT),
         details=_details(index, result),
         place=str(check.place),
     )
@@ -169,7 +171,7 @@ def _about(result: CheckResult, simulated: tuple[str, ...]) -> str:
 def _details(index: Index, result: CheckResult) -> tuple[str, ...]:
     measurement = index.behind(result)
     said = detail_with_device(measurement) if measurement is not None else ""
-    detail = [said[:TEXT]] if said else []
+    detail = [printable(said, DETAIL)] if said else []
     findings = findings_behind(index.report, result)
     if findings:
         detail = [f"{len(findings):,} findings", *finding_lines(findings[:MOST_FINDINGS])]
