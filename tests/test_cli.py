@@ -308,7 +308,6 @@ USAGES = [
     ("run a --candidate c=c.bin --report json:c.bin", "--report: c.bin is read by this command"),
     ("run a --report json:int8.safetensors", "--report: int8.safetensors has the name of a model"),
     ("run a --report json:base.yaml", "--report: base.yaml has the name of a model, a policy"),
-    ("run a.txt --measurements a.txt", "--measurements: a.txt is read by this command"),
     ("run a --measurements m.x --report json:m.x", "--report: m.x is read by this command"),
     ("measure a -o ref.pt", "--output: ref.pt has the name of a model"),
 ]
@@ -323,6 +322,48 @@ def test_a_wrong_command_line_exits_2_with_one_line(folder, capsys, args, line) 
     assert told(err).startswith(line)
     assert len(err) < 300
     assert sorted(path.name for path in folder.iterdir()) == before
+
+
+UNREADABLE = [
+    "run release.yaml --report junit:gate.xml --bogus",
+    "run --report junit:gate.xml",
+    "run release.yaml --report=junit:gate.xml --report junti",
+    "run release.yaml --report junti --report junit:gate.xml",
+    "judge m.json --report junit:gate.xml",
+    "report --report junit:gate.xml",
+    "lint --bogus --report json:gate.xml",
+    "compare one.json --report json:gate.xml",
+]
+
+
+@pytest.mark.parametrize("args", UNREADABLE)
+def test_a_command_line_that_cannot_be_read_leaves_no_older_report_to_be_believed(folder, capsys, args) -> None:
+    (folder / "gate.xml").write_text("<green/>", encoding="utf-8")
+
+    assert ran(capsys, *args.split())[0] == 2
+    assert not (folder / "gate.xml").exists()
+
+
+@pytest.mark.parametrize(
+    "args",
+    ["run gate.xml --report junit:gate.xml --bogus", "run p.yaml --candidate int8=gate.xml --report junit:gate.xml -x"],
+)
+def test_a_command_line_that_cannot_be_read_deletes_nothing_that_it_names_as_anything_else(
+    folder, capsys, args
+) -> None:
+    (folder / "gate.xml").write_text("<kept/>", encoding="utf-8")
+
+    assert ran(capsys, *args.split())[0] == 2
+    assert (folder / "gate.xml").read_text(encoding="utf-8") == "<kept/>"
+
+
+@pytest.mark.parametrize("wrong", [("--measurements", "release.yaml"), ("--revision", "two\nlines")])
+def test_a_run_that_is_refused_for_another_option_says_so_in_its_reports(folder, capsys, wrong) -> None:
+    (folder / "gate.xml").write_text("<green/>", encoding="utf-8")
+
+    assert ran(capsys, "run", "release.yaml", "--report", "junit:gate.xml", *wrong)[0] == 2
+    assert failure_types(folder / "gate.xml") == ["refused"]
+    assert (folder / "release.yaml").exists()
 
 
 def test_what_a_verb_returns_is_the_exit_code_and_nonsense_is_a_bug(monkeypatch, capsys) -> None:

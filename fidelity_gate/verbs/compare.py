@@ -17,7 +17,7 @@ from fidelity_gate.records import Comparison, SavedRun
 from fidelity_gate.reports import json as saved
 from fidelity_gate.verbs.orders import ReportDesk, deliver, parse_orders
 from fidelity_gate.verbs.report import refuse_untrue
-from fidelity_gate.verbs.reporting import report_option
+from fidelity_gate.verbs.reporting import ReportingCommand, report_option
 from fidelity_gate.verbs.stages import briefly
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ ROOM = "reports.comparison"
 VERDICT, MEASUREMENTS = "verdict", "measurements"
 
 
-@click.command(epilog=EPILOG)
+@click.command(cls=ReportingCommand, room=ROOM, epilog=EPILOG)
 @click.argument("before")
 @click.argument("after")
 @report_option(ROOM)

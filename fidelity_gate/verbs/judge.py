@@ -6,7 +6,7 @@ import click
 
 from fidelity_gate import measurements_file
 from fidelity_gate.verbs.orders import Desk, parse_orders
-from fidelity_gate.verbs.reporting import report_option
+from fidelity_gate.verbs.reporting import ReportingCommand, report_option
 from fidelity_gate.verbs.stages import briefly, judged, prepare_for
 
 EPILOG = """\b
@@ -19,7 +19,7 @@ policy than the one that was measured must name the same reference and the same 
 """
 
 
-@click.command(epilog=EPILOG)
+@click.command(cls=ReportingCommand, epilog=EPILOG)
 @click.argument("measurements")
 @click.option("--policy", required=True, metavar="POLICY", help="The policy to judge by.")
 @report_option()

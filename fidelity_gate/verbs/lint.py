@@ -13,7 +13,7 @@ from fidelity_gate import __version__
 from fidelity_gate.errors import ExitCode, PolicyError, UsageError
 from fidelity_gate.records import LintReport, LintSettings, Severity
 from fidelity_gate.verbs.orders import ReportDesk, deliver, now, parse_orders, write_stdout
-from fidelity_gate.verbs.reporting import report_option
+from fidelity_gate.verbs.reporting import ReportingCommand, report_option
 
 if TYPE_CHECKING:
     from fidelity_gate.analysis.linting import ChosenRule
@@ -57,7 +57,7 @@ class Asked:
     fail_on: Severity
 
 
-@click.command(epilog=EPILOG)
+@click.command(cls=ReportingCommand, room=ROOM, epilog=EPILOG)
 @click.argument("models", nargs=-1, metavar="MODEL...")
 @click.option("--policy", metavar="FILE", help="Take rules, targets, depths and reference from it, and its candidates.")
 @click.option("--reference", metavar="PATH", help="What the models are held against, for drift.")

@@ -23,6 +23,7 @@ from fidelity_gate.records import Outcome, Report, Verdict
 from fidelity_gate.verbs.failures import as_gate_error
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from types import TracebackType
     from typing import Self
 
@@ -67,20 +68,49 @@ def parse_orders(texts: tuple[str, ...], *, keep: tuple[str, ...] = (), room: st
         room: whose plugs the types are: reports of the gate, or of lint.
 
     Raises:
-        UsageError: an unknown type or option, two reports for one destination, or a destination that is no report.
+        UsageError: an unknown type or option, two reports for one destination, or a destination that is no report. The
+            older reports that the other orders name are gone then.
+        ReportNotWritten: one of those cannot be deleted.
     """
+    orders, refused = read_orders(texts or DEFAULT, keep, room)
+    if refused:
+        # The command ends here, and what an earlier one left must not be taken for what this one says.
+        clear(orders)
+        raise refused[0]
+    return orders
+
+
+def clear(orders: Iterable[Order]) -> None:
+    """Delete what earlier commands left in the places of these reports; raises ReportNotWritten."""
+    for order in orders:
+        if order.to_file:
+            delete_stale(order.destination)
+
+
+def read_orders(
+    texts: tuple[str, ...], keep: tuple[str, ...], room: str
+) -> tuple[tuple[Order, ...], tuple[UsageError, ...]]:
+    """Return the reports that can be read of those that were asked for, and what is wrong with the others."""
     orders: list[Order] = []
-    for text in texts or DEFAULT:
-        head, _, destination = text.partition(":")
-        name, _, options = head.partition(",")
-        reporter = registry.build(room, name, _options(options, text), field=OPTION, kind=UsageError, from_text=True)
-        where = _file_in(destination, room.replace(".", "-") + reporter.suffix) if destination else STDOUT
-        order = Order(_fitted(reporter, destination), where)
-        refuse_overwriting(order.destination, keep, option=OPTION)
-        if any(_same_place(order.destination, other.destination) for other in orders):
-            raise UsageError(f"two reports go to {order.destination}", field=OPTION, hint="TYPE:FILE, a file for each")
-        orders.append(order)
-    return tuple(orders)
+    refused: list[UsageError] = []
+    for text in texts:
+        try:
+            orders.append(_order(text, keep, room, orders))
+        except UsageError as error:
+            refused.append(error)
+    return tuple(orders), tuple(refused)
+
+
+def _order(text: str, keep: tuple[str, ...], room: str, others: list[Order]) -> Order:
+    head, _, destination = text.partition(":")
+    name, _, options = head.partition(",")
+    reporter = registry.build(room, name, _options(options, text), field=OPTION, kind=UsageError, from_text=True)
+    where = _file_in(destination, room.replace(".", "-") + reporter.suffix) if destination else STDOUT
+    order = Order(_fitted(reporter, destination), where)
+    refuse_overwriting(order.destination, keep, option=OPTION)
+    if any(_same_place(order.destination, other.destination) for other in others):
+        raise UsageError(f"two reports go to {order.destination}", field=OPTION, hint="TYPE:FILE, a file for each")
+    return order
 
 
 def refuse_overwriting(destination: str, keep: tuple[str, ...], *, option: str) -> None:

@@ -10,7 +10,7 @@ from fidelity_gate.errors import Refused
 from fidelity_gate.judge import judge
 from fidelity_gate.reports import json as saved
 from fidelity_gate.verbs.orders import Desk, parse_orders
-from fidelity_gate.verbs.reporting import report_option
+from fidelity_gate.verbs.reporting import ReportingCommand, report_option
 from fidelity_gate.wording import blocks
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ The exit code is the saved verdict's.
 """
 
 
-@click.command(epilog=EPILOG)
+@click.command(cls=ReportingCommand, epilog=EPILOG)
 @click.argument("verdict")
 @report_option()
 def report(*, verdict: str, reports: tuple[str, ...]) -> int:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import click
 
 from fidelity_gate import measurements_file
-from fidelity_gate.files import write_atomically
+from fidelity_gate.files import delete_stale, write_atomically
 from fidelity_gate.verbs.keeping import add_to_history, checked_revision, with_history
 from fidelity_gate.verbs.orders import Desk, parse_orders, refuse_overwriting
-from fidelity_gate.verbs.reporting import report_option
+from fidelity_gate.verbs.reporting import ReportingCommand, report_option
 from fidelity_gate.verbs.stages import judged, measure, prepare
 
 EPILOG = """\b
@@ -24,7 +24,7 @@ Exit codes: 0 may ship, 1 a check failed, 2 refused, 3 could not decide, 4 a bug
 """
 
 
-@click.command(epilog=EPILOG)
+@click.command(cls=ReportingCommand, epilog=EPILOG)
 @click.argument("policy")
 @click.option("--reference", metavar="PATH", help="The reference model, instead of the policy's.")
 @click.option("--candidate", "candidates", multiple=True, metavar="NAME=PATH", help="A candidate's file; repeatable.")
@@ -53,10 +53,11 @@ def run(  # noqa: PLR0913  (one argument an option: click's way)
     """Measure the candidates of POLICY beside their reference, judge, and report."""
     read = (policy, reference or "", inputs or "", history or "", *(text.partition("=")[2] for text in candidates))
     orders = parse_orders(reports, keep=(*read, measurements or ""))
-    named = checked_revision(revision)
-    if measurements:
-        refuse_overwriting(measurements, read, option="--measurements")
-    with Desk(orders, others=(measurements,) if measurements else ()) as desk:
+    with Desk(orders) as desk:
+        if measurements:
+            refuse_overwriting(measurements, read, option="--measurements")
+            delete_stale(measurements)
+        named = checked_revision(revision)
         desk.policy = prepare(policy, reference=reference, candidates=candidates, inputs=inputs)
         desk.policy = with_history(desk.policy, history)
         measured = measure(desk.policy, allow_code=allow_code, keep_going=keep_going)
