@@ -242,6 +242,38 @@ def test_a_float_export_under_a_compressed_name_is_refused(gate, tmp_path):
     assert "is not compressed" in error
 
 
+def hidden(model):
+    """Add a computed zero to every matrix, so that none is seen to be multiplied with, and one in INT8 for show."""
+    graph = model.graph
+    zero = numpy_helper.from_array(np.float32(0), "zero")
+    shown = [numpy_helper.from_array(np.eye(64, dtype=np.int8), "shown"), numpy_helper.from_array(np.float32(1), "one")]
+    nodes = [
+        helper.make_node("ReduceSum", ["z_H"], ["sum"], keepdims=0),
+        helper.make_node("Mul", ["sum", "zero"], ["nothing"]),
+        helper.make_node("DequantizeLinear", ["shown", "one"], ["seen"]),
+    ]
+    matrices = {one.name for one in graph.initializer if len(one.dims) == 2}
+    for node in graph.node:
+        if node.op_type == "MatMul" and node.input[1] in matrices:
+            name = f"{node.input[1]}/{node.name}"
+            nodes.append(helper.make_node("Add", [node.input[1], "nothing"], [name]))
+            node.input[1] = name
+    nodes += graph.node
+    del graph.node[:]
+    graph.node.extend(nodes)
+    graph.initializer.extend([zero, *shown])
+    after(model, "z_L_out", "MatMul")
+    graph.node[-1].input.append("seen")
+
+
+def test_float_weights_that_hide_behind_a_small_block_are_refused(gate, tmp_path):
+    edited(tmp_path, hidden)
+    assert gate(uncompressed=True)[0] == 0  # it computes what the reference computes
+    code, _, error = gate(uncompressed=False)
+    assert code == 2
+    assert "is not compressed: what is seen of its block takes 4,100 bytes, and with all else but embeddings" in error
+
+
 def test_an_export_of_another_family_is_refused(gate, tmp_path):
     (tmp_path / "candidate.onnx").write_bytes(exported("hrm-sudoku").read_bytes())
     code, _, error = gate()

@@ -115,11 +115,27 @@ def _same_file(path: str, other: str) -> bool:
 def _refuse_uncompressed(spec: ModelSpec, reference: ModelFacts, facts: ModelFacts) -> None:
     ours, theirs = _weights(reference, facts)
     if theirs < STILL_WHOLE * ours:
+        _refuse_weights_elsewhere(spec, reference, facts)
         return
     what = f"is not compressed: it takes {theirs:,} bytes, the reference {ours:,}"
     swapped = theirs * STILL_WHOLE > ours
     hint = "are the two swapped?" if swapped else "the recipe changed nothing; if that is meant: uncompressed: true"
     raise ModelRefused(what, where=facts.path, field=spec.name, hint=hint)
+
+
+def _refuse_weights_elsewhere(spec: ModelSpec, reference: ModelFacts, facts: ModelFacts) -> None:
+    """Raise when a small block is made up for by other tensors: what a graph multiplies with can be hidden from sight.
+
+    Embeddings count only where a candidate has more of them than the reference: one that has none saved nothing by it.
+    """
+    whole = _stored(reference) - _stored(reference, Role.EMBEDDING)
+    spared = min(_stored(reference, Role.EMBEDDING), _stored(facts, Role.EMBEDDING))
+    kept, block = _stored(facts) - spared, _stored(facts, Role.BLOCK)
+    if not _stored(reference, Role.BLOCK) or not block or kept < whole:
+        return
+    what = f"is not compressed: what is seen of its block takes {block:,} bytes, and with all else but embeddings"
+    hint = "its weights lie in constants that are not seen to be multiplied with; if that is meant: uncompressed: true"
+    raise ModelRefused(f"{what} {kept:,}, the reference {whole:,}", where=facts.path, field=spec.name, hint=hint)
 
 
 def _weights(reference: ModelFacts, facts: ModelFacts) -> tuple[int, int]:
