@@ -321,7 +321,7 @@ def test_official_anchors_and_lists_are_passed_over(tmp_path: Path, in_process: 
 def test_a_fact_that_no_shape_tells_is_asked_for_by_name(tmp_path: Path, in_process: InProcess) -> None:
     said = refusal(saved(tensors_of(ATTENTION), tmp_path / "m.pt"))
     assert "num_heads: is not known" in said
-    assert "model: {num_heads: 8}" in said
+    assert "model: {num_heads: N}" in said
 
 
 def test_a_family_may_be_named_and_must_exist(tmp_path: Path, in_process: InProcess) -> None:

@@ -53,7 +53,8 @@ def commands() -> Iterator[Command]:
 
 COMMANDS = tuple(commands())
 (SERVICE,) = (command for command in COMMANDS if "devices simulate" in command.line)
-OTHERS = tuple(command for command in COMMANDS if command is not SERVICE)
+OTHERS = COMMANDS[COMMANDS.index(SERVICE) + 1 :]
+SHELL_OF_ITS_OWN = "; ".join(command.line for command in COMMANDS[: COMMANDS.index(SERVICE)])
 
 
 @pytest.fixture
@@ -61,8 +62,7 @@ def clone(tmp_path: Path) -> Path:
     """Return a folder like a clone of the repository, with the command on its path."""
     for name in ("docs", "policies"):
         (tmp_path / name).symlink_to(ROOT / name)
-    for name in ("build", "bin"):
-        (tmp_path / name).mkdir()
+    (tmp_path / "bin").mkdir()
     command = tmp_path / "bin" / "fidelity-gate"
     command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m fidelity_gate.cli "$@"\n')
     command.chmod(0o755)
@@ -77,7 +77,7 @@ def environment(clone: Path) -> dict[str, str]:
 def service(clone: Path) -> Iterator[None]:
     """Run the page's service until the test is over."""
     running = subprocess.Popen(
-        ["bash", "-c", f"exec {SERVICE.line}"],
+        ["bash", "-c", f"{SHELL_OF_ITS_OWN}; exec {SERVICE.line}"],
         cwd=clone,
         env=environment(clone),
         stdout=subprocess.DEVNULL,

@@ -136,7 +136,7 @@ def _undecided(names: list[str], shapes: Shapes, where: str) -> ModelRefused:
         hint = f"say which in the policy: model: {{family: {names[0]}}}"
         return ModelRefused(f"could be {' or '.join(names)}", where=where, hint=hint)
     some = ", ".join(sorted(shapes)[:4])
-    hint = "for a model of your own: model: {use: hooked, factory: ..., carry: ...}"
+    hint = "a model of your own: in the policy {path: ..., use: hooked, model: {factory: ..., carry: ...}}"
     return ModelRefused(f"no family has these tensors: {some}, ...", where=where, hint=hint)
 
 

@@ -136,6 +136,9 @@ class Names:
         if block.use is not None and block.use not in registry.table_of("models"):
             hint = near_or_known(block.use, registry.table_of("models"))
             self.problems.add((*path, "use"), f"no model format is named '{block.use}'", hint)
+        if "use" in block.model:
+            hint = f"use: {block.model['use']} beside path:, above model:"
+            self.problems.add((*path, "model", "use"), "stands beside `model`, not in it", hint)
         return ModelSpec(
             name,
             _against(self.problems.folder((*path, "path")), block.path),

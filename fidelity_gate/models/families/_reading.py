@@ -80,7 +80,11 @@ class Reading:
         """
         if "num_heads" not in self.hints:
             what = "is not known: no shape tells it"
-            raise ModelRefused(what, field="num_heads", hint="--model num_heads=8, or model: {num_heads: 8}")
+            raise ModelRefused(
+                what,
+                field="num_heads",
+                hint="model: {num_heads: N} in the policy; inspect, lint, compress: --model num_heads=N",
+            )
         return self.whole("num_heads")
 
     def said(self, field: str, measured: str) -> None:
