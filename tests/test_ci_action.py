@@ -155,7 +155,8 @@ def test_a_reference_out_of_a_poisoned_cache_is_refused_in_every_report(job, tmp
     poisoned[-1] ^= 1  # one bit of one weight
     cached.write_bytes(poisoned)
     monkeypatch.chdir(runner.workspace)
-    asked = ["ci", "run", "policies/release.yaml", "--reports", "reports", "--commit", "c", f"--reference={cached}"]
+    asked = ["ci", "run", "policies/release.yaml", "--reports", "reports"]
+    asked += ["--commit", "c" * 40, f"--reference={cached}"]
     assert cli.answer([*asked, f"--reference-digest={REFERENCE}"]) == 2
     assert "is not the reference that is asked for" in capsys.readouterr().err
     verdict = json.loads(Path("reports/fidelity-gate-verdict.json").read_text())

@@ -190,7 +190,7 @@ def test_what_cannot_be_meant_replaces_an_older_pass_in_any_ci(tmp_path, monkeyp
     folder.mkdir()
     for name in ("fidelity-gate-verdict.json", "fidelity-gate.json", "fidelity-gate.xml"):
         (folder / name).write_text("yesterday")
-    assert cli.answer(["ci", "run", "p.yaml", "--reports", "reports", "--commit", "c", *words]) == 2
+    assert cli.answer(["ci", "run", "p.yaml", "--reports", "reports", "--commit", "c" * 40, *words]) == 2
     assert capsys.readouterr().err.count("\n") == 1
     assert json.loads((folder / "fidelity-gate-verdict.json").read_text())["verdict"] == "refused"
     assert "yesterday" not in (folder / "fidelity-gate.xml").read_text() + (folder / "fidelity-gate.json").read_text()
@@ -245,6 +245,8 @@ def test_a_summary_that_is_nearly_full_still_gets_the_verdict(tmp_path, used, to
         ([], "ci needs a verb of its own"),
         (["rnu"], "did you mean run"),
         (["run", "p.yaml", "--reports", "r"], "Missing option '--commit'"),
+        (["run", "p.yaml", "--reports", "r", "--commit", "HEAD"], "--commit: 'HEAD' is no commit's whole name"),
+        (["require", "verdict.json", "--commit", "main"], "--commit: 'main' is no commit's whole name"),
         (["github"], "GITHUB_OUTPUT is not set"),
         (["plan"], "does not say which branch"),
     ],

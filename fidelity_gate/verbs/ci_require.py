@@ -10,7 +10,7 @@ import click
 
 from fidelity_gate.errors import UsageError
 from fidelity_gate.text import printable
-from fidelity_gate.verbs.ci_verdict import NAME, Demand, required
+from fidelity_gate.verbs.ci_verdict import NAME, Demand, required, whole_commit
 
 if TYPE_CHECKING:
     from fidelity_gate.records import ModelFile
@@ -55,7 +55,7 @@ def require(  # noqa: PLR0913  (one argument an option: click's way)
         if text and not _DIGEST.fullmatch(text.lower()):
             raise UsageError(f"'{text}' is no SHA-256", field=field, hint="64 hexadecimal digits")
     demand = Demand(
-        commit=commit,
+        commit=whole_commit(commit),
         repository=repository,
         run=number,
         verdict_digest=digest.lower(),

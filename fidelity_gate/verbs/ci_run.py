@@ -9,7 +9,7 @@ import click
 
 from fidelity_gate.verbs.ci_gate import Order, conduct
 from fidelity_gate.verbs.ci_places import Given, head_of
-from fidelity_gate.verbs.ci_verdict import Run
+from fidelity_gate.verbs.ci_verdict import Run, whole_commit
 
 if TYPE_CHECKING:
     from fidelity_gate.errors import ExitCode
@@ -68,7 +68,7 @@ def run(  # noqa: PLR0913  (one argument an option: click's way)
             workspace=workspace,
             trusted=base.resolve() if base is not None else None,
         ),
-        run=Run(commit, repository, number, head_of(base) if base is not None else commit),
+        run=Run(whole_commit(commit), repository, number, head_of(base) if base is not None else commit),
         folder=workspace / folder,
         strict_junit=strict_junit,
         reference_digest=(reference_digest or "").lower(),

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from fidelity_gate.errors import ExitCode, Refused, Undecided
+from fidelity_gate.errors import ExitCode, Refused, Undecided, UsageError
 from fidelity_gate.files import read_file
 from fidelity_gate.json_fields import Fields, parse
 from fidelity_gate.text import printable, quiet_json
@@ -24,6 +24,19 @@ SCHEMA = "fidelity-gate/ci-verdict/v1"
 LIMIT_BYTES = 1 << 20
 REASON_LIMIT = 400
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+
+
+def whole_commit(text: str) -> str:
+    """Return a commit's whole name; "HEAD" and "main" would be the same on any commit, and hold nothing to one.
+
+    Raises:
+        UsageError: it is another word.
+    """
+    if not _COMMIT.fullmatch(text):
+        hint = "40 hexadecimal digits, as `git rev-parse HEAD` says them"
+        raise UsageError(f"'{printable(text, 60)}' is no commit's whole name", field="--commit", hint=hint)
+    return text
 
 
 class Word(StrEnum):
@@ -165,17 +178,30 @@ def required(path: str, demand: Demand) -> Verdict:
         "repository": (demand.repository, found.run.repository),
         "run": (demand.run, found.run.run),
         "policy": (demand.policy_digest, found.digests.get("policy", "")),
-        **{name: (wanted, found.candidates.get(name, "")) for name, wanted in (demand.candidates or {}).items()},
     }
     for what, (wanted, there) in held.items():
         if wanted and wanted != there:
             raise _other(path, what, wanted, there)
+    for name, wanted in (demand.candidates or {}).items():
+        if wanted and wanted != found.candidates.get(name):
+            raise _other_file(path, name, wanted, found.candidates)
     return found
 
 
 def _other(path: str, what: str, wanted: str, there: str) -> Undecided:
     told = f"is a verdict on another {what}: {there[:12] or 'none'}, not {wanted[:12]}"
     return Undecided(told, where=path, hint="run the gate on this commit")
+
+
+def _other_file(path: str, name: str, wanted: str, judged: Mapping[str, str]) -> Undecided:
+    """Return the error for a file that is not the judged one, on the very commit that is asked about."""
+    if name not in judged:
+        hint = f"it has {', '.join(judged)}" if judged else "it has none"
+        return Undecided(f"is on no candidate '{name}'", where=path, field="--artifact", hint=hint)
+    told = f"is a verdict on another file of {name}: {judged[name][:12]} was judged, this is {wanted[:12]}"
+    return Undecided(
+        told, where=path, field="--artifact", hint="name the file that was judged, or run the gate on this one"
+    )
 
 
 def _digests(fields: Fields, key: str) -> dict[str, str]:
