@@ -13,11 +13,13 @@ from made import measurement
 
 from fidelity_gate.analysis.linting import chosen_rules
 from fidelity_gate.bounds import all_met, observations
+from fidelity_gate.errors import UsageError
 from fidelity_gate.judge import judge
 from fidelity_gate.policy.linting import severities
 from fidelity_gate.policy.loading import Examined, examine
 from fidelity_gate.policy.strictness import is_stricter
 from fidelity_gate.records import Aggregate, Bound, Direction, LintSettings, ModelSpec, Outcome, Policy, Severity
+from fidelity_gate.verbs.keeping import with_history
 
 HEAD = "apiVersion: fidelity-gate/v1\n"
 DEPTH = "recursion: {h_cycles: 2, l_cycles: 2, steps: 3}\n"
@@ -430,3 +432,37 @@ def test_a_file_that_only_locks_takes_what_it_does_not_say_from_the_files_before
     loose = f"{HEAD}name: c\nextends: [own.yaml, base.yaml]\n{CANDIDATE}checks: {{a: {{require: {{min: 90 %}}}}}}\n"
     (refused,) = told(examine(loose.encode(), str(tmp_path / "child.yaml")))
     assert "90 % is looser than 95 %" in refused
+
+
+# ---------------------------------------------------------------- the history of the command line
+
+SLOWER = "{metric: latency, options: {device: here}, against: history, require: {max: 1 s, max_regression: 0 %}"
+RUN = "reference: ref.safetensors\ninputs: {use: npz, path: eval.npz}\ncandidates: {int8: int8.safetensors}\n"
+KEPT = "base: true\ndevices: {here: {use: host-cpu}}\n"
+
+
+@pytest.mark.parametrize(
+    ("says", "locks"),
+    [
+        ("history: {path: kept.jsonl}\nlocked: [history]\nchecks:\n  slower: %s}\n", "history"),
+        ("history: {path: kept.jsonl}\nchecks:\n  slower: %s, locked: true}\n", "checks.slower"),
+        ("history: {path: kept.jsonl}\nchecks:\n  slower: %s}\n", ""),
+    ],
+)
+def test_the_command_line_cannot_replace_a_history_that_is_locked_or_that_a_locked_check_rests_on(
+    tmp_path: Path, says: str, locks: str
+) -> None:
+    found = both(tmp_path, KEPT + says % SLOWER, RUN)
+    assert found.policy is not None, told(found)
+    (tmp_path / "child.yaml").write_text(f"{CHILD}{RUN}")
+    fresh = str(tmp_path / "fresh.jsonl")
+    if not locks:
+        replaced = with_history(found.policy, fresh).history
+        assert replaced is not None
+        assert replaced.path == fresh
+        return
+    with pytest.raises(
+        UsageError, match=f"{locks} is locked, and the command line cannot replace the history"
+    ) as caught:
+        with_history(found.policy, fresh)
+    assert (caught.value.field, str(caught.value.where).split(":")[0]) == ("--history", str(tmp_path / "base.yaml"))

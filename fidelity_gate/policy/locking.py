@@ -20,7 +20,7 @@ from fidelity_gate.policy.extending import SHIPPED
 from fidelity_gate.policy.meaning import NAMED, as_meant, completed, with_plain_history
 from fidelity_gate.policy.merging import LOCKED
 from fidelity_gate.policy.waivers import KEY, RULES
-from fidelity_gate.records import Evidence
+from fidelity_gate.records import Against, Evidence
 from fidelity_gate.wording import LINT
 
 if TYPE_CHECKING:
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     from fidelity_gate.policy.naming import Overrides
     from fidelity_gate.policy.problems import Path, Problems
     from fidelity_gate.policy.yaml_reader import Node
-    from fidelity_gate.records import Place
+    from fidelity_gate.records import Place, Policy
 
     Resolve = Callable[[Node], Side | None]
 
-DEPTH = "recursion"
+DEPTH, HISTORY = "recursion", "history"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +130,24 @@ def refuse_replaced(chain: Chain, overrides: Overrides) -> None:
         if given.get(key) is not None:
             what = f"{key} is locked, and the command line cannot replace it"
             raise UsageError(what, where=str(lock.place), field=f"--{key}", hint="leave out the option")
+
+
+def refuse_other_history(chain: Chain, policy: Policy) -> None:
+    """Raise UsageError where the command line would replace a history that is locked, or that a locked check rests on.
+
+    Args:
+        chain: the policy's files.
+        policy: what they come to.
+    """
+    resting = {("checks", check.id) for check in policy.checks if check.against is Against.HISTORY}
+    for lock in locks_of(chain):
+        if lock.path == (HISTORY,) or (lock.path in resting and _has_history(chain, lock)):
+            what = f"{'.'.join(map(str, lock.path))} is locked, and the command line cannot replace the history"
+            raise UsageError(what, where=str(lock.place), field="--history", hint="leave out the option")
+
+
+def _has_history(chain: Chain, lock: Lock) -> bool:
+    return HISTORY in (chain.tree(lock.level + 1).entries or {})
 
 
 def _said(tree: Node) -> Iterator[tuple[Path, Node]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fidelity_gate.errors import UsageError
+from fidelity_gate.errors import PolicyError, UsageError
 from fidelity_gate.records import HistorySpec
 from fidelity_gate.text import printable
 
@@ -31,7 +31,7 @@ def with_history(policy: Policy, path: str | None) -> Policy:
     """Return the policy with the command line's history, after reading what it names of the past.
 
     Raises:
-        UsageError: the path is no name of a history.
+        UsageError: the path is no name of a history, or the policy's own is locked.
         Refused: there is no baseline, or a file of the past is not what it should be.
         ReportNotWritten: nothing can be added to the history.
     """
@@ -40,6 +40,7 @@ def with_history(policy: Policy, path: str | None) -> Policy:
 
         if not path.endswith(SUFFIX) or printable(path, 1000) != path:
             raise UsageError(f"'{path}' is no name of a history", field=HISTORY, hint=f"it ends in {SUFFIX}")
+        _refuse_locked(policy)
         policy = replace(policy, history=replace(policy.history or HistorySpec(path), path=path))
     if policy.baseline is not None or policy.history is not None:
         from fidelity_gate.past.reading import refuse_unreadable
@@ -50,6 +51,16 @@ def with_history(policy: Policy, path: str | None) -> Policy:
 
         refuse_unwritable(policy.history.path)
     return policy
+
+
+def _refuse_locked(policy: Policy) -> None:
+    from fidelity_gate.files import read_file
+    from fidelity_gate.policy.extending import read_chain
+    from fidelity_gate.policy.locking import refuse_other_history
+    from fidelity_gate.policy.yaml_reader import LIMIT_BYTES
+
+    data = read_file(policy.path, limit_bytes=LIMIT_BYTES, kind=PolicyError).data
+    refuse_other_history(read_chain(data, policy.path), policy)
 
 
 def add_to_history(report: Report, revision: str) -> None:
