@@ -20,6 +20,8 @@ from fidelity_gate.zoo.paths import located
 @pytest.mark.slow
 def test_the_demo_blocks_naive_int4_and_nothing_else_and_prints_what_the_readme_shows(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", "")  # as after `make demo`, which activates no environment
+    monkeypatch.setattr("sys.argv", [str(tmp_path / ".venv" / "bin" / "fidelity-gate"), "demo"])
     folder = Path("fidelity-gate-demo")
     assert answer(["demo"]) == 0
     told = capsys.readouterr().out
@@ -36,6 +38,7 @@ def test_the_demo_blocks_naive_int4_and_nothing_else_and_prints_what_the_readme_
     failed = {case.classname for suite in suites for case in suite if case.result}
     assert {name.split(".")[1] for name in failed if name.count(".")} <= {"int4-naive", "gate"}
     # What the demo tells people to do next works.
+    assert f"  .venv/bin/fidelity-gate judge {folder}/measurements.json --policy {folder}/demo.yaml\n" in told
     assert answer(["judge", str(folder / "measurements.json"), "--policy", str(folder / "demo.yaml")]) == 1
 
 

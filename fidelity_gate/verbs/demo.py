@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +29,7 @@ Exit codes: 0 when naive INT4 was blocked and the others passed, 1 when anything
 """
 POLICY = "demo.yaml"
 PAGE = "report.html"
+PROGRAM = "fidelity-gate"
 REPORTS = (("junit", "junit.xml"), ("json", "verdict.json"), ("html", PAGE))
 BLOCKED = frozenset({"int4-naive"})
 
@@ -91,13 +94,24 @@ def _told(folder: Path, blocked: frozenset[str]) -> str:
     if blocked != BLOCKED:
         names = ", ".join(sorted(blocked)) or "nothing"
         return f"\nThis is not what the demo should show: blocked are {names}. Please report it with {folder}/.\n"
+    program = _program()
     return f"""
 Naive INT4 is blocked, INT8 and calibrated INT4 may ship. All of it is in {folder}/.
 The same as a page to read and to forward: {folder}/{PAGE}
 
 What next?
-  fidelity-gate run {folder}/{POLICY} --keep-going           the same gate again, by hand
-  fidelity-gate judge {folder}/measurements.json --policy {folder}/{POLICY}
-                                                  change a threshold, judge again in a moment
-  fidelity-gate policy init                       start a policy for your own model
+  {program} run {folder}/{POLICY} --keep-going
+      the same gate again, by hand
+  {program} judge {folder}/measurements.json --policy {folder}/{POLICY}
+      change a threshold, judge again in a moment
+  {program} policy init
+      start a policy for your own model
 """
+
+
+def _program() -> str:
+    """Return how this program can be called again: by its path where its name alone would not be found."""
+    called = Path(sys.argv[0])
+    if called.name != PROGRAM or shutil.which(PROGRAM):
+        return PROGRAM
+    return os.path.relpath(called)
