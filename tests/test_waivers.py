@@ -228,6 +228,16 @@ def test_a_stub_that_would_not_be_borne_is_not_written(release, given: list[str]
     assert told.out == ""
 
 
+def test_rules_that_the_policy_got_after_the_verdict_ask_for_another_run(release, tmp_path, capsys) -> None:
+    plain = json.loads((release / "verdict.json").read_text())
+    plain["policy"]["waiver_rules"] = None
+    (tmp_path / "verdict.json").write_text(json.dumps(plain))
+    assert answer(["waive", str(tmp_path / "verdict.json"), "--check", "small", *WHO]) == 2
+    told = capsys.readouterr().err
+    assert "as it was when the verdict was made, has no waiver_rules" in told
+    assert "run the gate again" in told
+
+
 def test_a_stub_is_written_to_a_new_file_and_never_over_one(release, tmp_path, capsys) -> None:
     order = ["waive", str(release / "verdict.json"), "--check", "small", *WHO]
     assert answer(order) == 0

@@ -122,8 +122,8 @@ def _missed(report: Report, check: str, candidate: str | None, target: str | Non
 def _days(report: Report, check: str, days: int | None) -> int:
     rules = report.policy.waiver_rules if report.policy else None
     if rules is None:
-        hint = "waiver_rules: {max_days: 30} in the base policy"
-        raise Refused("the policy has no waiver_rules, so nothing may be waived", hint=hint)
+        what = "the policy, as it was when the verdict was made, has no waiver_rules: nothing may be waived"
+        raise Refused(what, hint="waiver_rules: {max_days: 30} in the base policy, and run the gate again")
     if check in rules.never:
         raise Refused(f"{check} is never waived", where=str(rules.place), field="waiver_rules.never")
     if days is not None and days > rules.max_days:
