@@ -441,6 +441,16 @@ def test_a_file_that_is_no_run_is_refused_and_the_reports_say_so(saved, tmp_path
     assert looked(page).faults == []
 
 
+def test_a_verdict_that_was_read_keeps_its_word_where_the_other_file_is_refused(saved, tmp_path, capsys):
+    (tmp_path / "release.yaml").write_text("version: 1\n")
+    assert answer(["compare", saved("good.json"), "release.yaml"]) == 2
+    out = capsys.readouterr().out
+    (before,) = (line for line in out.splitlines() if line.startswith("before: good.json"))
+    assert "PASSED" in before
+    assert "after : release.yaml: not read" in out
+    assert "not judged" not in out
+
+
 def test_a_verdict_that_was_edited_is_refused(saved, tmp_path, capsys):
     text = (tmp_path / saved("bad.json", 0.5)).read_text()
     (tmp_path / "edited.json").write_text(text.replace('"exit_code":1', '"exit_code":0'))

@@ -29,7 +29,7 @@ class SavedRun:
 
     Attributes:
         path: of the file.
-        kind: "verdict", or "measurements", which decide nothing.
+        kind: "verdict", or "measurements", which decide nothing; "" where the file was not read.
         name: of its policy.
         created: ISO 8601, UTC; "" where the file has no clock in it.
         passed: None for measurements.

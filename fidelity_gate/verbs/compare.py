@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import click
@@ -50,8 +50,11 @@ VERDICT, MEASUREMENTS = "verdict", "measurements"
 def compare(*, before: str, after: str, reports: tuple[str, ...], fail_on: str | None) -> int:
     """Show what changed from the run in the file BEFORE to the one in AFTER."""
     orders = parse_orders(reports, keep=(before, after), room=ROOM)
-    with briefly(), CompareDesk(orders, before=before, after=after) as desk:
-        one, other = _read(before), _read(after)
+    with briefly(), CompareDesk(orders, before=_unread(before), after=_unread(after)) as desk:
+        one = _read(before)
+        desk.before = one.file
+        other = _read(after)
+        desk.after = other.file
         if fail_on and not (one.verdict and other.verdict):
             hint = "measurements are not judged: judge both first, with --report json:FILE"
             raise UsageError("only verdicts have checks that can get worse", field="--fail-on", hint=hint)
@@ -65,16 +68,20 @@ class CompareDesk(ReportDesk):
     """Where a comparison leaves its reports.
 
     Attributes:
-        before: the file of the first run.
-        after: that of the second.
+        before: the first run: its file's name alone until it is read.
+        after: the second, likewise.
     """
 
-    before: str = ""
-    after: str = ""
+    before: SavedRun = field(kw_only=True)
+    after: SavedRun = field(kw_only=True)
 
     def stopped(self, failure: GateError) -> Comparison:
         """Return the report of a comparison that came to nothing."""
-        return Comparison(SavedRun(self.before, "", ""), SavedRun(self.after, "", ""), error=str(failure))
+        return Comparison(self.before, self.after, error=str(failure))
+
+
+def _unread(path: str) -> SavedRun:
+    return SavedRun(path, kind="", name="")
 
 
 def _code(comparison: Comparison) -> ExitCode:

@@ -78,7 +78,9 @@ def shortened(text: str) -> str:
 
 
 def verdict_of(run: SavedRun) -> str:
-    """Return `PASSED`, `BLOCKED (exit 1)`, or that the file decides nothing."""
+    """Return `PASSED`, `BLOCKED (exit 1)`, or that the file decides nothing, or was not read."""
+    if not run.kind:
+        return "not read"
     if run.passed is None:
         return "measurements, not judged"
     return "PASSED" if run.passed else f"BLOCKED (exit {run.exit_code})"
