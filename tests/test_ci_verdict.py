@@ -116,6 +116,11 @@ def test_the_command_exits_with_the_gates_own_code(file, tmp_path, capsys) -> No
     assert capsys.readouterr().out == "passed (exit 0): all 2 required checks are met\n"
     asked = ["ci", "require", str(file), "--commit", COMMIT, "--artifact", f"int8={artifact}"]
     assert cli.answer(asked) == 3
+    told = capsys.readouterr().err
+    assert "--artifact: 9a129038d9a0 is not the file of int8 that was judged, 222222222222 (run the gate on" in told
+    assert "commit" not in told
+    assert cli.answer([*asked[:-1], f"int2={artifact}"]) == 3
+    assert "is on no candidate 'int2' (it has int8" in capsys.readouterr().err
     digests = {**GOOD.digests, "candidate.int8": sha256_hex(b"weights")}
     file.write_text(dump(replace(GOOD, digests=digests)))
     assert cli.answer(asked) == 0

@@ -198,10 +198,8 @@ def _other_file(path: str, name: str, wanted: str, judged: Mapping[str, str]) ->
     if name not in judged:
         hint = f"it has {', '.join(judged)}" if judged else "it has none"
         return Undecided(f"is on no candidate '{name}'", where=path, field="--artifact", hint=hint)
-    told = f"is a verdict on another file of {name}: {judged[name][:12]} was judged, this is {wanted[:12]}"
-    return Undecided(
-        told, where=path, field="--artifact", hint="name the file that was judged, or run the gate on this one"
-    )
+    told = f"{wanted[:12]} is not the file of {name} that was judged, {judged[name][:12]}"
+    return Undecided(told, where=path, field="--artifact", hint="run the gate on this file")
 
 
 def _digests(fields: Fields, key: str) -> dict[str, str]:
