@@ -61,6 +61,20 @@ def load(data: bytes, kind: type[Record], schema: str, *, where: str, mend: str 
     return typing.cast("Record", _Reader(where, mend).record(plain, kind, ""))
 
 
+# What a file of another kind is, and which command takes it.
+_KINDS = {
+    "fidelity-gate/report": "a verdict: `report` renders it",
+    "fidelity-gate/measurements": "measurements: `judge` takes them",
+    "fidelity-gate/baseline": "a baseline: `baseline show` shows it",
+    "fidelity-gate/lint": "a report of `lint`",
+    "fidelity-gate/comparison": "a report of `compare`",
+}
+_WRITTEN_BY = {
+    "fidelity-gate/report": "wanted: what `run --report json:FILE` writes",
+    "fidelity-gate/measurements": "wanted: what `measure -o` or `run --measurements` writes",
+}
+
+
 def other_schema(found: object, schema: str, where: str) -> Refused:
     """Return the error for a file whose schema is not the one that is understood; newer versions are told as such."""
     told = f"'{found}'" if isinstance(found, str) else "something else"
@@ -69,7 +83,11 @@ def other_schema(found: object, schema: str, where: str) -> Refused:
     if ours == name and theirs.isdecimal() and int(theirs[:9]) > int(version):
         what = f"is {told}, written by a newer fidelity-gate"
         return Refused(what, where=where, field=SCHEMA_KEY, hint=f"update: this version reads {schema} only")
-    return Refused(f"is {told}", where=where, field=SCHEMA_KEY, hint=f"this version reads {schema} only")
+    what, hint = f"is {told}", f"this version reads {schema} only"
+    if ours != name and ours in _KINDS:
+        what = f"{what}, {_KINDS[ours]}"
+        hint = _WRITTEN_BY.get(name, hint)
+    return Refused(what, where=where, field=SCHEMA_KEY, hint=hint)
 
 
 @functools.cache

@@ -166,7 +166,11 @@ EDITS = {
         "is 'fidelity-gate/measurements/v' (this version",
     ),
     "a number for a schema": (lambda c: c.update(schema="2"), "schema: is '2' (this version"),
-    "a report": (lambda c: c.update(schema="fidelity-gate/report/v1"), "reads fidelity-gate/measurements/v1 only"),
+    "a verdict": (
+        lambda c: c.update(schema="fidelity-gate/report/v1"),
+        "is 'fidelity-gate/report/v1', a verdict: `report` renders it "
+        "(wanted: what `measure -o` or `run --measurements` writes)",
+    ),
     "a schema that is a list": (lambda c: c.update(schema=[]), "is something else"),
     "no schema": (lambda c: c.pop("schema"), "is not a file of this tool"),
 }
