@@ -21,6 +21,7 @@ SCHEMA_EPILOG = """\b
 Examples:
   fidelity-gate policy schema > fidelity-gate.schema.json
 
+\b
 Then, as the first line of a policy, for editors that speak to yaml-language-server:
   # yaml-language-server: $schema=fidelity-gate.schema.json
 """

@@ -26,6 +26,7 @@ Examples:
   fidelity-gate policy test policies/tests/release.expect.yaml
   fidelity-gate policy test policies/
 
+\b
 A file of expectations (*.expect.yaml) names a policy, gives figures, and says what should become of each check:
   apiVersion: fidelity-gate/expect-v1
   policy: release.gate.yaml
