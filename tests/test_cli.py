@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import errno
+import inspect
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+import tomllib
 import xml.etree.ElementTree as ElementTree
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import pytest
@@ -36,6 +40,9 @@ from fidelity_gate.records import MeasureStatus, Report
 from fidelity_gate.reports.json import Json
 from fidelity_gate.verbs import SUMMARIES, TABLE, orders
 from fidelity_gate.verbs.lazy_group import LazyGroup
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 POLICY = """\
 apiVersion: fidelity-gate/v1
@@ -298,7 +305,7 @@ USAGES = [
     ("judge m.json", "Missing option '--policy'"),
     ("run a b", "Got unexpected extra argument"),
     ("run a --report", "Option '--report' requires an argument"),
-    ("run a --report junti", "--report: no reports plug is named 'junti' (did you mean junit?)"),
+    ("run a --report junti", "--report: no kind of report is named 'junti' (did you mean junit?)"),
     ("run a --report junit,loud=true", "--report: junit has no option 'loud'"),
     ("run a --report junit,strict", "--report: 'strict' is not OPTION=VALUE"),
     ("run a --report junit,strict=yes", "--report.strict: 'yes' is not a value junit takes"),
@@ -580,6 +587,24 @@ def test_a_verdict_that_was_edited_is_refused(folder, capsys) -> None:
 # ---------------------------------------------------------------- what a terminal sees
 
 
+def _every_command(command: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:
+    yield path, command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            assert inner is not None
+            yield from _every_command(inner, f"{path} {name}")
+
+
+def test_no_help_text_has_indented_lines_that_are_wrapped_into_prose() -> None:
+    told = dict(_every_command(cli.door, "fidelity-gate"))
+    assert "fidelity-gate policy test" in told
+    for path, command in told.items():
+        for paragraph in re.split(r"\n\s*\n", inspect.cleandoc(command.epilog or "")):
+            assert paragraph.startswith("\b") or "\n " not in paragraph, f"{path} --help: {paragraph}"
+
+
 def test_help_lists_every_verb_and_every_verb_has_examples(capsys) -> None:
     code, out, _ = ran(capsys, "--help")
 
@@ -655,6 +680,12 @@ def test_doctor_says_what_is_there_and_how_to_get_the_rest(monkeypatch, capsys) 
     assert found["version"] == fidelity_gate.__version__
     assert found["devices"][0].startswith("cpu")
     assert {entry["name"] for entry in found["libraries"]} >= {"torch", "pydantic", "qai-hub"}
+    with (Path(__file__).parents[1] / "pyproject.toml").open("rb") as handle:
+        project = tomllib.load(handle)["project"]
+    (whole,) = project["optional-dependencies"]["all"]
+    extras = whole.removeprefix("fidelity-gate[").removesuffix("]").split(",")
+    assert {entry["extra"] for entry in found["libraries"]} == {"", *extras}
+    assert f"\nextra attest\n  cryptography {true_version('cryptography')}" in out
     monkeypatch.setitem(sys.modules, "torch", None)
     assert len(doctor.examine().devices) == 1
 

@@ -20,25 +20,8 @@ Examples:
   fidelity-gate doctor --json
 """
 DISTRIBUTION = "fidelity-gate"
-# What each extra brings that a run can need; "" is the core.
-EXTRAS = {
-    "": (
-        "click",
-        "filelock",
-        "jinja2",
-        "junit-xml",
-        "numpy",
-        "onnx",
-        "onnxruntime",
-        "platformdirs",
-        "pydantic",
-        "rich",
-        "ruamel.yaml",
-        "safetensors",
-    ),
-    "torch": ("torch", "bitsandbytes"),
-    "aihub": ("qai-hub",),
-}
+WHOLE = "all"  # the extra that is the sum of those that a run can need; others are for building this project
+_REQUIREMENT = re.compile(r"""([\w.-]+)[^;]*(?:;\s*extra\s*==\s*['"]([\w-]+)['"])?""")
 # Instruction sets that change what quantized kernels do (bitsandbytes picks its code by them).
 _TELLING_FLAGS = re.compile(r"\b(avx2|avx512f|avx512_bf16|avx512_vnni|amx_int8)\b")
 
@@ -85,9 +68,23 @@ def examine() -> Examination:
         processors=os.cpu_count() or 1,
         usable_processors=_usable(),
         thread_variables={name: os.environ[name] for name in _thread_variables()},
-        libraries=tuple(_library(name, extra) for extra, names in EXTRAS.items() for name in names),
+        libraries=tuple(_library(name, extra) for extra, names in extras().items() for name in names),
         devices=_devices(),
     )
+
+
+def extras() -> dict[str, tuple[str, ...]]:
+    """Return what each extra that a run can need brings, as this package's own metadata says; "" is the core."""
+    try:
+        requirements = metadata.requires(DISTRIBUTION) or ()
+    except metadata.PackageNotFoundError:  # run from its sources: nothing says what it needs
+        return {"": (DISTRIBUTION,)}
+    brought: dict[str, list[str]] = {}
+    for requirement in requirements:
+        if match := _REQUIREMENT.fullmatch(requirement):
+            brought.setdefault(match[2] or "", []).append(match[1])
+    whole = set(brought.pop(WHOLE, ()))
+    return {extra: tuple(names) for extra, names in sorted(brought.items()) if not extra or whole.issuperset(names)}
 
 
 def _usable() -> int:
@@ -134,7 +131,7 @@ def _told(found: Examination) -> str:
     ]
     lines += [f"{name:<14} {printable(value)}" for name, value in found.thread_variables.items()]
     lines += [f"device         {printable(device)}" for device in found.devices]
-    for extra in EXTRAS:
+    for extra in dict.fromkeys(library.extra for library in found.libraries):
         lines.append(f"\n{f'extra {extra}' if extra else 'core'}")
         of_extra = [library for library in found.libraries if library.extra == extra]
         lines += [f"  {one.name:<13}{one.version or f'not installed: {one.install}'}" for one in of_extra]
