@@ -22,6 +22,21 @@ if TYPE_CHECKING:
 ENTRY_POINT_PREFIX = "fidelity_gate"
 
 
+# What people call a plug of a room, where that is another word than the room's.
+_CALLED = {
+    "analysis.rules": "rule",
+    "compress": "recipe",
+    "devices": "kind of device",
+    "inputs": "source of inputs",
+    "metrics": "metric",
+    "models": "model format",
+    "models.families": "family",
+    "reports": "kind of report",
+    "reports.comparison": "kind of report",
+    "reports.lint": "kind of report",
+}
+
+
 def table_of(room: str) -> dict[str, str]:
     """Return every plug of `room`, sorted: the room's own table, then installed entry points.
 
@@ -49,7 +64,7 @@ def find(room: str, name: str, *, where: str = "", field: str = "", kind: type[G
     """
     table = table_of(room)
     if name not in table:
-        what = f"no {room.rpartition('.')[2]} plug is named"
+        what = f"no {_CALLED.get(room, f'{room} plug')} is named"
         raise unknown(name, table, what=what, where=where, field=field, kind=kind)
     module, _, attribute = table[name].partition(":")
     return getattr(importlib.import_module(module), attribute)

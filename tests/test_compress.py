@@ -348,7 +348,7 @@ def test_bitsandbytes_is_imported_silently_and_without_leave_to_download(tmp_pat
         ("int3,symmetric=yes", "true or false"),
         ("int8-bnb,threshold=-1", "threshold must be 0 or a positive number"),
         ("int8-bnb,threshold=nan", "threshold"),
-        ("", "no compress plug"),
+        ("", "no recipe is named"),
         ("int8,", "not key=value"),
     ],
 )

@@ -66,7 +66,7 @@ def test_a_generator_needs_no_folder() -> None:
 @pytest.mark.parametrize(
     ("use", "options", "message"),
     [
-        ("sudokku", (), r"^gate.yaml:7:3: inputs: no inputs plug is named 'sudokku' \(did you mean sudoku\?\)"),
+        ("sudokku", (), r"^gate.yaml:7:3: inputs: no source of inputs is named 'sudokku' \(did you mean sudoku\?\)"),
         ("sudoku", (("givnes", 12),), r"inputs: sudoku has no option 'givnes' \(did you mean givens\?\)"),
         ("sudoku", (("count", "5"),), r"inputs.count: '5' is not a value sudoku takes here \(must be a whole number\)"),
         ("sudoku", (("count", True),), "inputs.count: true is not a value"),

@@ -174,7 +174,7 @@ def test_an_unknown_option_names_the_nearest_one() -> None:
 
 
 def test_an_unknown_plug_names_the_known_ones_and_raises_the_kind_asked_for() -> None:
-    with pytest.raises(InputsRefused, match=r"no inputs plug is named 'sampel' \(did you mean sample\?\)"):
+    with pytest.raises(InputsRefused, match=r"no source of inputs is named 'sampel' \(did you mean sample\?\)"):
         registry.build(ROOM, "sampel", (), kind=InputsRefused)
 
 

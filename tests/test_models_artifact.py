@@ -96,7 +96,7 @@ def test_a_header_that_lies_is_refused_by_name(tmp_path: Path) -> None:
     assert "has shape" in refusal(with_field("hidden_size", 16), path)
     assert "layers" in refusal(with_field("layers", 10**9), path)
     assert "'eight' is not a value trm takes" in refusal(with_field("hidden_size", "eight"), path)
-    assert "no families plug is named 'trn'" in refusal(replace(true, family="trn"), path)
+    assert "no family is named 'trn'" in refusal(replace(true, family="trn"), path)
     assert "trm has no option" in refusal(replace(true, architecture=(*true.architecture, ("zz", 1))), path)
     deeper = replace(
         true, architecture=tuple({**dict(true.architecture), "h_cycles": 3, "l_cycles": 3, "steps": 3}.items())
