@@ -186,6 +186,7 @@ def test_a_model_that_makes_other_steps_than_declared_is_refused_with_both_numbe
         (FakeRecursion(warp=renamed), "int4", "z_H_out, z_L_out"),
         (FakeRecursion(streams=("z_H",)), "int4", "has the streams z_H"),
         (FakeRecursion(streams=("z_H", "z_l")), "int4", "z_l"),
+        (FakeRecursion(streams=("z_H", "z_l")), "int4", "by model: {map: {REFERENCE: GRAPH}}"),
         (FakeRecursion(width=8), "int4.z_H", "has shape"),
         (FakeRecursion(dtype="float64"), "int4.z_H", "is float64, the reference's is float32"),
         (FakeRecursion(vocab=7), "int4.logits", "has shape"),

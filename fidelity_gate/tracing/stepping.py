@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from fidelity_gate.records import Carry, Depth, Probes, Tensor
 
 CARRY_RANK = 3  # (B, L, D)
+_MAPPED = "a stream is never left out; a graph's is given the reference's name by model: {map: {REFERENCE: GRAPH}}"
 HEADS = ("logits", "halt")  # of a StepState; some models have them after their last step only
 
 
@@ -152,7 +153,7 @@ def refuse_unlike(name: str, reference: StepState, candidate: StepState, *, any_
     """
     if sorted(reference.carry) != sorted(candidate.carry):
         what = f"has the streams {_listed(tuple(candidate.carry))}"
-        hint = f"the reference has {_listed(tuple(reference.carry))}; a stream is never left out or renamed"
+        hint = f"the reference has {_listed(tuple(reference.carry))}; {_MAPPED}"
         raise ModelRefused(what, field=name, hint=hint)
     for stream, ours in reference.carry.items():
         theirs = candidate.carry[stream]
