@@ -69,6 +69,13 @@ def test_each_weakness_is_told_alone(checks: str, rule: str) -> None:
     assert rules(checks) == [rule]
 
 
+def test_a_policy_whose_candidates_are_all_uncompressed_is_not_asked_for_their_share() -> None:
+    plain = "{path: b.onnx, uncompressed: true}"
+    assert rules(FIDELITY + TAIL + NORM + ANSWERS, head=f"{HEAD}candidates: {{a: {plain}}}\n") == []
+    found = rules(FIDELITY + TAIL + NORM + ANSWERS, head=f"{HEAD}candidates: {{a: {plain}, c: c.onnx}}\n")
+    assert found == ["share-unseen"]
+
+
 def test_a_policy_of_consecutive_similarity_alone_is_told_that_it_is_blind() -> None:
     checks = "  c: {metric: consecutive_similarity, aggregate: worst, require: {min: 0.1, max: 0.999}}\n"
     assert "only-consecutive" in rules(checks + SHARE)

@@ -63,7 +63,9 @@ def _no_answers(seen: Seen) -> Iterator[Advice]:
 
 
 def _no_share(seen: Seen) -> Iterator[Advice]:
-    if not seen.of("compressed_share"):
+    models = seen.policy.candidates
+    compressed = not models or not all(model.uncompressed for model in models)  # none: the command line names them
+    if compressed and not seen.of("compressed_share"):
         what = "a file that was left uncompressed has perfect fidelity"
         yield Advice("share-unseen", seen.first, what, "add compressed_share")
 
