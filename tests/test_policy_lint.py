@@ -76,6 +76,15 @@ def test_a_policy_whose_candidates_are_all_uncompressed_is_not_asked_for_their_s
     assert found == ["share-unseen"]
 
 
+@pytest.mark.parametrize(
+    "check", ["require: {max: target.flash}", "targets: [soc8], require: {max: target.flash}"], ids=["all", "named"]
+)
+def test_a_target_that_is_misspelt_is_told_once_where_it_is_listed(check: str) -> None:
+    text = f"{HEAD}targets: [soc8]\nchecks:\n  z: {{metric: model_size, {check}}}\n"
+    problems = [str(problem) for problem in examine(text.encode(), "p.yaml").problems]
+    assert [("soc-8mb" in one, one.startswith("p.yaml:4:")) for one in problems] == [(True, True)]
+
+
 def test_a_policy_of_consecutive_similarity_alone_is_told_that_it_is_blind() -> None:
     checks = "  c: {metric: consecutive_similarity, aggregate: worst, require: {min: 0.1, max: 0.999}}\n"
     assert "only-consecutive" in rules(checks + SHARE)

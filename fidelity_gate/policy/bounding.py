@@ -40,6 +40,7 @@ class Setting:
     energy_models: tuple[EnergyModel, ...] = ()
     devices: tuple[DeviceSpec, ...] = ()
     pasts: tuple[Against, ...] = ()  # what relative checks can be held against
+    refused: frozenset[str] = frozenset()  # names of targets that the policy lists and that are wrong: told there
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,7 @@ def _targets(path: Path, block: CheckBlock, setting: Setting) -> tuple[Target | 
         hint = "remove the key; what a candidate is for is said at the candidate"
         setting.problems.add((*path, "targets"), "lint looks at all targets of a candidate at once", hint, key=True)
     for index, name in enumerate(block.targets or ()):
-        if name not in known:
+        if name not in known and name not in setting.refused:
             hint = near_or_known(name, known) if known else "list it under targets: at the top of the policy"
             setting.problems.add((*path, "targets", index), f"'{name}' is not a target of this policy", hint)
     _refuse_twice((*path, "targets"), block.targets or [], setting)
@@ -113,7 +114,7 @@ def _targets(path: Path, block: CheckBlock, setting: Setting) -> tuple[Target | 
     about_target = any(isinstance(end, str) and end.startswith(PREFIX) for end in named)
     if block.targets is not None:
         return tuple(known[name] for name in dict.fromkeys(block.targets) if name in known)
-    if about_target and not known:
+    if about_target and not known and not setting.refused:
         hint = "list at least one under targets: at the top of the policy"
         setting.problems.add((*path, "require"), "names a limit of a target, and the policy has no targets", hint)
     return tuple(known.values()) if about_target else (None,)
@@ -210,7 +211,7 @@ def _limit(path: Path, word: str, plug: Any, target: Target | None, setting: Set
         unit = f"in {plug.unit}" if plug.unit else "a bare number"
         add(path, f"target.{word} is in {LIMIT_UNITS[word]}, and the metric is {unit}")
     elif target is None:
-        return None  # the policy has no targets: told already
+        return None  # the policy has no targets, or none of the check's is one of them: told already
     elif (limit := limit_of(target, word)) is None:
         add(path, f"the target '{target.name}' has no {word} limit", "give it one, or name other targets: in the check")
     else:

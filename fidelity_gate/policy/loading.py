@@ -171,6 +171,7 @@ def _resolved(
         energy_models=energy_models(block.energy_models, problems),
         devices=devices(block.devices, problems),
         pasts=known_pasts(block),
+        refused=frozenset(one.name for one in block.targets or ()) - {one.name for one in targets},
     )
     found = (check for id_, entry in block.checks.items() for check in resolve(id_, entry, setting))
     checks = tuple(_in_a_file(check, problems) for check in found)
