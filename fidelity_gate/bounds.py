@@ -154,8 +154,10 @@ def too_few(check: Check, measurement: Measurement, probes: int, minimum: int) -
     found = counted(measurement, probes)
     least = min(minimum, FEWEST_OF_A_SUBSET) if measurement.rows else minimum
     if found < least:
-        whose = "a part of them needs" if measurement.rows else "the policy wants"
-        return f"{found} probes were measured, and {whose} at least {least}"
+        if measurement.rows:
+            return f"{found} probes were measured, and a part of them needs at least {least}"
+        why = "minimum_probes, 100 where it is not written: give more probes, or lower it"
+        return f"{found} probes were measured, and the policy wants at least {least} ({why})"
     fewest = FEWEST_PROBES.get(check.aggregate or Aggregate.MEAN, 1)
     if found < fewest:
         return f"{found} probes say nothing about {check.aggregate}, which needs at least {fewest}"

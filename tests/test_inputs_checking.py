@@ -45,7 +45,10 @@ REFUSED = {
     "no tokens": (probes(inputs=ROWS[:, :0]), "without tokens"),
     "another length": (probes(inputs=ROWS[:, :8], grid=None), "probes have 8 tokens, the model takes 9"),
     "another grid": (probes(grid=(3, 4)), "grid: a grid of 3x4 has 12 cells, the probes have 9"),
-    "too few": (probes(inputs=ROWS[:3]), "3 probes, at least 4 are required"),
+    "too few": (
+        probes(inputs=ROWS[:3]),
+        "3 probes, at least 4 are required .give more probes, or lower minimum_probes",
+    ),
     "an unknown token": (
         probes(inputs=with_cell(ROWS, 2, 0, 37)),
         r"token 37 is out of the model's vocabulary \(first in row 2\) \(0 to 36\)",

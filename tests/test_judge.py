@@ -237,7 +237,10 @@ def test_fewer_probes_than_the_policy_wants_are_inconclusive() -> None:
 
     assert verdict.exit_code == ExitCode.UNDECIDED
     assert only(verdict).outcome is Outcome.INCONCLUSIVE
-    assert only(verdict).reason == "2 probes were measured, and the policy wants at least 3"
+    assert only(verdict).reason == (
+        "2 probes were measured, and the policy wants at least 3 "
+        "(minimum_probes, 100 where it is not written: give more probes, or lower it)"
+    )
     assert judge(policy(minimum_probes=2), measured()).passed
 
 

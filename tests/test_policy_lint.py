@@ -76,6 +76,19 @@ def test_a_policy_whose_candidates_are_all_uncompressed_is_not_asked_for_their_s
     assert found == ["share-unseen"]
 
 
+@pytest.mark.parametrize(("count", "minimum", "found"), [(40, 100, True), (100, 100, False), (40, 40, False)])
+def test_a_count_that_is_less_than_what_the_policy_wants_is_told_at_its_line(
+    count: int, minimum: int, found: bool
+) -> None:
+    more = "" if minimum == 100 else f"minimum_probes: {minimum}\n"
+    head = f"{HEAD}inputs: {{use: npz, path: e.npz, count: {count}}}\n{more}"
+    advice = examine(f"{head}checks:\n{FIDELITY + TAIL + NORM + ANSWERS + SHARE}".encode(), "p.yaml").advice
+    told = [(one.rule, one.place.line) for one in advice if one.rule == "too-few-inputs"]
+    assert told == ([("too-few-inputs", 4)] if found else [])
+    static = examine(f"{head}checks:\n{SHARE + SIZE}".encode(), "p.yaml").advice
+    assert "too-few-inputs" not in [one.rule for one in static]
+
+
 @pytest.mark.parametrize(
     "check", ["require: {max: target.flash}", "targets: [soc8], require: {max: target.flash}"], ids=["all", "named"]
 )

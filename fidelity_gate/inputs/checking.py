@@ -108,7 +108,7 @@ def _check_size(probes: Probes, seq_len: int | None, minimum: int, where: str) -
         what = f"a grid of {rows}x{columns} has {rows * columns} cells, the probes have {length}"
         raise InputsRefused(what, where=where, field="grid")
     if len(probes) < minimum:
-        hint = "give more probes, or lower minimum_probes where that is justified"
+        hint = "give more probes, or lower minimum_probes (100 where the policy does not say) if that is justified"
         raise InputsRefused(f"{len(probes)} probes, at least {minimum} are required", where=where, hint=hint)
 
 

@@ -41,6 +41,16 @@ def _few_probes(seen: Seen) -> Iterator[Advice]:
         yield Advice("few-probes", seen.first, what, "100 or more")
 
 
+def _too_few_inputs(seen: Seen) -> Iterator[Advice]:
+    """Warn where the policy takes fewer probes than it wants: nothing that has a value a probe is ever decided."""
+    count = dict(seen.policy.inputs.options).get("count")
+    least = seen.policy.minimum_probes
+    if type(count) is int and count < least and any(resolved.check.aggregate for resolved in seen.checks):
+        what = f"count is {count}, and minimum_probes is {least}: nothing is decided (exit 3)"
+        hint = f"count: {least} or more, or minimum_probes: {count} where that is justified"
+        yield Advice("too-few-inputs", seen.places.place(("inputs", "count")), what, hint)
+
+
 def _out_of_reach(seen: Seen) -> Iterator[Advice]:
     """Warn of a bound that no compressed candidate can meet: perfect, or nothing at all."""
     for resolved in seen.checks:
@@ -111,6 +121,7 @@ def _implies(one: Resolved, other: Resolved) -> bool:
 RULES: tuple[Callable[[Seen], Iterator[Advice]], ...] = (
     _unresolved,
     _few_probes,
+    _too_few_inputs,
     _out_of_reach,
     _between_values,
     _above_the_floor,
