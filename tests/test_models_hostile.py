@@ -152,6 +152,13 @@ def test_damaged_files_are_refused(tmp_path: Path, in_process: InProcess, name: 
     assert type(refusal(path)) in (ModelRefused, UnsafeContent)
 
 
+def test_probes_in_a_models_place_are_told_from_a_damaged_model(tmp_path: Path, in_process: InProcess) -> None:
+    np.savez(tmp_path / "eval.npz", inputs=np.zeros((2, 3), np.int32))
+    error = refusal(tmp_path / "eval.npz")
+    assert "holds NumPy arrays (.npz): probes" in str(error)
+    assert "inputs: {use: npz" in error.hint
+
+
 def test_every_truncation_is_refused(tmp_path: Path, in_process: InProcess) -> None:
     whole = saved(tensors_of(MLP), tmp_path / "whole").read_bytes()
     for size in range(1, len(whole), 997):

@@ -153,6 +153,14 @@ def _refuse_invented(storages: tuple[int, ...], path: Path) -> None:
         raise UnsafeContent(_INVENTED, hint=_SAVE_AGAIN)
 
 
+def _holds_arrays(path: Path) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+    return bool(names) and all(name.endswith(".npy") for name in names)
+
+
 def _told(path: Path, error: Exception) -> GateError:
     message = str(error)
     if "TorchScript" in message:
@@ -162,6 +170,9 @@ def _told(path: Path, error: Exception) -> GateError:
         return UnsafeContent(f"holds more than plain tensors: {named.group(1) if named else 'code'}", hint=_SAVE_AGAIN)
     if "resize storage" in message:
         return UnsafeContent(_INVENTED, hint=_SAVE_AGAIN)
+    if _holds_arrays(path):
+        what = "holds NumPy arrays (.npz): probes, which a model is given, and no model"
+        return ModelRefused(what, hint="name a model here; probes go into a policy: inputs: {use: npz, path: FILE}")
     if path.read_bytes()[:2] == b"PK":
         return ModelRefused("is a truncated or damaged zip archive, or not PyTorch's", hint="copy or download it again")
     return ModelRefused("is damaged, or is no PyTorch checkpoint", hint="copy or download it again")
