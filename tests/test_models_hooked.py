@@ -192,6 +192,22 @@ def test_arguments_may_stand_for_the_policys_depth() -> None:
     assert len(states({**UNIVERSAL, "arguments.hops": "depth.steps"}, 7)) == 7
 
 
+def twice(h_cycles):
+    return hooked_models.UniversalTransformer(hops=2 * h_cycles)
+
+
+def test_cycles_that_nothing_tells_the_model_of_are_refused() -> None:
+    with pytest.raises(ModelRefused) as caught:
+        next(recursion(UNIVERSAL).run(probes(), Depth(2, 1, 4)))
+    assert "a hook counts steps, and nothing tells the model to make 2 H-cycles" in str(caught.value)
+    assert "arguments: {NAME: depth.h_cycles}" in caught.value.hint
+    assert len(list(recursion({**UNIVERSAL, "arguments.hops": "depth.h_cycles"}).run(probes(), Depth(2, 1, 2)))) == 2
+    built = recursion({**UNIVERSAL, "factory": "test_models_hooked:twice", "settings.h_cycles": 2})
+    assert len(list(built.run(probes(), Depth(2, 1, 4)))) == 4
+    with pytest.raises(ModelRefused, match="nothing tells the model to make 3 H-cycles"):
+        next(built.run(probes(), Depth(3, 1, 4)))
+
+
 # ---------------------------------------------------------------- refusals
 
 

@@ -63,9 +63,11 @@ class HookedRecursion:
 
         Raises:
             InputsRefused: the probes are frames.
-            ModelRefused: the forward pass fails, or makes another number of steps than `depth` says.
+            ModelRefused: the forward pass fails, makes another number of steps than `depth` says, or is asked for
+                H-cycles that it is not told of.
         """
         refuse_frames(batch)
+        _refuse_cycles(self._plan, depth)
         this = Pass(self._plan, self._readers, batch, depth, Noise(perturbation, seed))
         threads = torch_module().get_num_threads()
         handoff = Handoff(lambda baton: self._forward(this, baton, threads), self._seed)
@@ -111,6 +113,21 @@ class HookedRecursion:
         """Pass an output on, to whichever run this thread is of."""
         this = self._passes.get(threading.get_ident())
         return output if this is None else this.observe(tap, output)
+
+
+def _refuse_cycles(plan: HookPlan, depth: Depth) -> None:
+    """Refuse H-cycles that nothing passes on to the module: a hook sees steps, so no run would show their number.
+
+    Raises:
+        ModelRefused: neither an argument stands for them nor a setting named h_cycles has the same number.
+    """
+    told = {name.lower(): value for name, value in plan.settings}
+    passed_on = any(value == "depth.h_cycles" for _, value in plan.arguments)
+    if depth.h_cycles == 1 or passed_on or told.get("h_cycles") == depth.h_cycles:
+        return
+    what = f"a hook counts steps, and nothing tells the model to make {depth.h_cycles} H-cycles in each"
+    hint = "h_cycles: 1; or model: {arguments: {NAME: depth.h_cycles}}, or settings: {h_cycles: N}"
+    raise ModelRefused(what, field="recursion", hint=hint)
 
 
 def submodule(module: Any, path: str) -> Any:  # noqa: ANN401
