@@ -303,6 +303,14 @@ def test_a_candidate_that_is_not_smaller_is_refused(bits):
         measured()
 
 
+def test_a_candidate_of_rounded_floats_is_told_where_it_is_said_that_they_are_meant():
+    stock("int8", FakeRecursion(error=0.003), bits=32)
+    with pytest.raises(ModelRefused) as caught:
+        measured()
+    assert "rounded numbers are still stored as floats" in caught.value.hint
+    assert "candidates: {int8: {path: FILE, uncompressed: true}}" in caught.value.hint
+
+
 def test_an_uncompressed_control_is_measured_when_it_is_declared():
     stock("control", FakeRecursion(error=1e-6), bits=32)
     found = measured(candidates=(spec("control", uncompressed=True),))

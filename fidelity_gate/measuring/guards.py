@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 # A candidate whose block takes this share of the reference's bytes, or more, was not compressed.
 STILL_WHOLE = 0.95
+_AS_WIDE = "a recipe changed nothing, or rounded numbers are still stored as floats; if that is meant"
 
 
 def depth_of(spec: ModelSpec, policy: Policy) -> Depth:
@@ -119,7 +120,8 @@ def _refuse_uncompressed(spec: ModelSpec, reference: ModelFacts, facts: ModelFac
         return
     what = f"is not compressed: it takes {theirs:,} bytes, the reference {ours:,}"
     swapped = theirs * STILL_WHOLE > ours
-    hint = "are the two swapped?" if swapped else "the recipe changed nothing; if that is meant: uncompressed: true"
+    meant = f"candidates: {{{spec.name}: {{path: FILE, uncompressed: true}}}}"
+    hint = "are the two swapped?" if swapped else f"{_AS_WIDE}: {meant}"
     raise ModelRefused(what, where=facts.path, field=spec.name, hint=hint)
 
 
