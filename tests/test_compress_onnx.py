@@ -553,7 +553,7 @@ def nested(model):
 
 @pytest.mark.parametrize(
     ("edit", "opset", "message"),
-    [(external, 18, "lies in another file"), (nested, 18, "holds a graph of its own"), (None, 12, "is of opset 12")],
+    [(external, 18, "external_data=False"), (nested, 18, "holds a graph of its own"), (None, 12, "is of opset 12")],
 )
 def test_graphs_that_recipes_cannot_look_into_are_refused(edit, opset, message, tmp_path):
     with pytest.raises(UsageError, match=message):

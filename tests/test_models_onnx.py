@@ -113,8 +113,11 @@ def test_tensors_elsewhere_count_as_they_are_said_to_and_the_notes_say_so(tmp_pa
     found = opened(path)
     assert found.facts.size_bytes == path.stat().st_size + 256
     assert any("lie in other files, which were not read" in note for note in found.facts.notes)
+    told = next(note for note in found.facts.notes if "to have them in one file" in note)
+    assert "torch.onnx.export(..., external_data=False)" in told
+    assert "save_as_external_data=False" in told
     assert found.step_graph().constants["w"].external.location == "w.bin"
-    with pytest.raises(ModelRefused, match="another file"):
+    with pytest.raises(ModelRefused, match=r"another file.*external_data=False"):
         found.stored_weights().dense("w")
 
 

@@ -589,6 +589,7 @@ def _precompiled(model):
         (_foreign, "some.vendor"),
         (_precompiled, "EPContext"),
         (_elsewhere, "lies in another file"),
+        (_elsewhere, "torch.onnx.export(..., external_data=False)"),
     ],
 )
 def test_control_flow_vendors_operators_and_other_files_are_never_run(tmp_path, edit, words):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fidelity_gate.errors import UsageError
+from fidelity_gate.graphs.content import ONE_FILE
 from fidelity_gate.protocols import OpenedGraph
 from fidelity_gate.records import Role
 
@@ -56,8 +57,7 @@ def source_of(model: OpenedModel, recipe: str) -> Source:
 def _refuse_unfit(facts: ModelFacts, graph: StepGraph) -> None:
     outside = next((name for name, constant in graph.constants.items() if constant.external), "")
     if outside:
-        hint = "write the model as one file: onnx.save without external data"
-        raise UsageError("lies in another file", where=facts.path, field=outside, hint=hint)
+        raise UsageError("lies in another file, which is never read", where=facts.path, field=outside, hint=ONE_FILE)
     nested = next((node for node in graph.nodes if node.subgraphs), None)
     if nested is not None:
         what = f"is a {nested.op}, which holds a graph of its own; recipes look at the outer one only"

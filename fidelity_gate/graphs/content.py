@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 LARGEST_DIMENSION = 1 << 40
 MOST_VALUES = 1 << 56  # numpy counts bytes in 63 bits, even those of a tensor that has none
 MOST_DIMENSIONS = 24  # numpy has 32 before version 2, and some are split here
+ONE_FILE = (
+    "export with torch.onnx.export(..., external_data=False), or write it again as one file: "
+    "onnx.save(onnx.load(FILE), NEW, save_as_external_data=False)"
+)
 _TYPED = ("float_data", "int32_data", "string_data", "int64_data", "double_data", "uint64_data")
 _NUMPY_OF_TYPED = {
     "float_data": "<f4",
@@ -48,7 +52,8 @@ class Content:
             ModelRefused: the file does not hold them.
         """
         if self.data is None:
-            raise ModelRefused(self.why_none, where=where, field=self.constant.name)
+            hint = ONE_FILE if self.constant.external else ""
+            raise ModelRefused(self.why_none, where=where, field=self.constant.name, hint=hint)
         return values_of(self.element, self.data, self.constant.shape)
 
 

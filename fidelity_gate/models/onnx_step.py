@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from fidelity_gate.errors import ModelRefused
 from fidelity_gate.files import read_file
 from fidelity_gate.graphs.compression_metadata import compression_metadata
+from fidelity_gate.graphs.content import ONE_FILE
 from fidelity_gate.graphs.folding import Folded, folded
 from fidelity_gate.graphs.reading import read_onnx
 from fidelity_gate.graphs.shapes import inferred
@@ -166,6 +167,7 @@ def _notes(file: FileBytes, graph: StepGraph, told: StepMetadata | None) -> Iter
     if outside:
         size = format_value(sum(size for _, size in outside), "bytes")
         yield f"{len(outside)} tensors ({size}) lie in other files, which were not read and are not in the digest"
+        yield f"to have them in one file: {ONE_FILE}"
     nested = sum(node.subgraphs > 0 for node in graph.nodes)
     if nested:
         yield f"{nested} operators hold graphs of their own, which were not looked into"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from fidelity_gate.errors import ModelRefused
 from fidelity_gate.files import sha256_hex
+from fidelity_gate.graphs.content import ONE_FILE
 from fidelity_gate.models.onnx_worker import GRAPH_FILE
 from fidelity_gate.sandbox import Limits, run_limited
 
@@ -63,8 +64,8 @@ def refuse_unsafe(graph: StepGraph, where: str) -> None:
             raise ModelRefused(what, where=where, field=node.name, hint=hint)
     for name, constant in graph.constants.items():
         if constant.external is not None:
-            hint = "save the model as one file; other files are never read"
-            raise ModelRefused("lies in another file", where=where, field=name, hint=hint)
+            what = "lies in another file, which is never read"
+            raise ModelRefused(what, where=where, field=name, hint=ONE_FILE)
 
 
 def try_out(data: bytes, plan: StepPlan, optimization: Optimization, where: str) -> None:
