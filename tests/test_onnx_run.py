@@ -325,6 +325,7 @@ def test_an_export_that_takes_embeddings_is_fed_by_the_graph_beside_it(tmp_path)
     with refused(InputsRefused) as caught:
         states(stepper(moved), probes, depth=depth)
     assert "probes are tokens, and the graph's x is float32" in str(caught.value)
+    assert "model: {embedding: STEP.embed.onnx}" in caught.value.hint
     (tmp_path / "embed.onnx").write_bytes(embedding_of(outside).read_bytes())
     found = states(stepper(moved, embedding="embed.onnx"), probes, depth=depth)[-1]
     np.testing.assert_array_equal(found.carry["z_H"], other.carry["z_H"])

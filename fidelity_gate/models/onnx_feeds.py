@@ -86,7 +86,7 @@ class Feeder:
             return
         if fed.dtype not in TOKEN_TYPES:
             what = f"probes are tokens, and the graph's {fed.name} is {fed.dtype or 'of unknown type'}"
-            hint = "frames, or embedding: the graph that makes it of tokens"
+            hint = "model: {embedding: STEP.embed.onnx} names the graph that makes it of tokens; or give frames"
             raise self._refused(what, hint)
         if len(fed.shape) != 2:
             raise self._refused(f"the graph's {fed.name} has the shape {shown_shape(fed.shape)}, not probes x tokens")
