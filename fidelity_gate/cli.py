@@ -98,6 +98,8 @@ def _fail(error: Exception, *, debug: bool) -> int:
     if debug:
         traceback.print_exception(error)
     failure: GateError = as_gate_error(error)
+    if failure.told:
+        return int(failure.exit_code)
     return _tell(f"error: {failure}", failure.exit_code)
 
 

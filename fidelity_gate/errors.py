@@ -55,6 +55,7 @@ class GateError(Exception):
         where: the file, or `FILE:LINE:COL`, or empty.
         field: the key, tensor or option that is at fault, or empty.
         hint: what is allowed, or how to mend it, or empty.
+        told: whether a report on the same screen has said it already.
     """
 
     exit_code: ClassVar[ExitCode] = ExitCode.INTERNAL
@@ -65,6 +66,7 @@ class GateError(Exception):
         self.where = str(where)
         self.field = field
         self.hint = hint
+        self.told = False
 
     def __str__(self) -> str:
         """Return `WHERE: FIELD: what (hint)`, escaped and cut to one line of `LINE_LIMIT`."""

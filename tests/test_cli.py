@@ -696,9 +696,8 @@ def test_doctor_says_what_is_there_and_how_to_get_the_rest(monkeypatch, capsys) 
 def process(*args: str, code: str = "from fidelity_gate.cli import main; main()", **more) -> subprocess.Popen[str]:
     root = Path(fidelity_gate.__file__).parents[1]
     environment = {**os.environ, "PYTHONPATH": str(root), **more.pop("env", {})}
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *args], text=True, env=environment, stderr=subprocess.PIPE, **more
-    )
+    more.setdefault("stderr", subprocess.PIPE)
+    return subprocess.Popen([sys.executable, "-c", code, *args], text=True, env=environment, **more)
 
 
 HEAVY = ("torch", "onnxruntime", "bitsandbytes", "pydantic", "numpy", "rich", "ruamel")
@@ -741,6 +740,45 @@ def test_a_process_leaves_with_the_code_and_one_line(folder) -> None:
     assert running.returncode == 2
     assert out == "BLOCKED (exit 2): nowhere: there is no such file\n"
     assert err == "fidelity-gate: error: nowhere: there is no such file\n"
+
+
+def test_on_one_screen_an_error_is_told_once(folder) -> None:
+    screen, end = os.openpty()
+    running = process("judge", "nowhere", "--policy", "release.yaml", stdout=end, cwd=folder, stderr=end)
+    running.wait(timeout=60)
+    os.close(end)
+    shown = os.read(screen, 10_000).decode()
+    os.close(screen)
+
+    assert running.returncode == 2
+    assert "BLOCKED (exit 2): nowhere: there is no such file" in shown
+    assert shown.count("there is no such file") == 1
+
+
+@pytest.mark.parametrize("kind", ["json:v.json", "terminal:v.txt"])
+def test_on_a_screen_an_error_is_told_by_its_line_where_no_report_tells_it_there(folder, kind) -> None:
+    screen, end = os.openpty()
+    running = process(
+        "judge", "nowhere", "--policy", "release.yaml", "--report", kind, stdout=end, cwd=folder, stderr=end
+    )
+    running.wait(timeout=60)
+    os.close(end)
+    shown = os.read(screen, 10_000).decode()
+    os.close(screen)
+
+    assert (running.returncode, shown) == (2, "fidelity-gate: error: nowhere: there is no such file\r\n")
+
+
+def test_what_blocks_is_never_silent_and_what_passes_is(folder, capsys) -> None:
+    asked = ("--policy", "release.yaml", "--report", "json:v.json")
+    code, out, err = ran(capsys, "judge", "bad.json", *asked)
+    assert (code, out) == (1, "")
+    assert err.startswith("fidelity-gate: BLOCKED (exit 1): ")
+    assert len(err.splitlines()) == 1
+    assert ran(capsys, "judge", "good.json", *asked) == (0, "", "")
+    code, out, err = ran(capsys, "judge", "bad.json", *asked, "--report", "github")
+    assert (code, err) == (1, "")
+    assert out
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")

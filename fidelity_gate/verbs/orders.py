@@ -7,6 +7,7 @@ rendered before one is written; and when the run is refused or breaks, every rep
 from __future__ import annotations
 
 import abc
+import contextlib
 import os
 import sys
 from dataclasses import dataclass, replace
@@ -20,7 +21,9 @@ from fidelity_gate import registry
 from fidelity_gate.errors import ExitCode, GateError, ReportNotWritten, UsageError
 from fidelity_gate.files import delete_stale, write_atomically
 from fidelity_gate.records import Outcome, Report, Verdict
+from fidelity_gate.text import printable
 from fidelity_gate.verbs.failures import as_gate_error
+from fidelity_gate.wording import blocks, verdict_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,6 +37,7 @@ STDOUT = "-"
 DEFAULT = ("terminal",)
 OPTION = "--report"
 ROOM = "reports"
+VERDICT_LIMIT = 400  # characters of the verdict's line on stderr
 FITTED = frozenset({"color", "width"})  # a report with these options is for people, on a terminal or off
 # A slip of the keyboard must not delete a model or a policy in the name of clearing away an old report.
 NEVER_REPORTS = frozenset(
@@ -57,6 +61,12 @@ class Order:
     def to_file(self) -> bool:
         """Return whether a file is written."""
         return self.destination != STDOUT
+
+    @property
+    def on_screen(self) -> bool:
+        """Return whether people read it where they read the lines of stderr, so that one of the two is enough."""
+        for_people = registry.option_types(type(self.reporter)).keys() >= FITTED
+        return for_people and not self.to_file and sys.stdout.isatty() and sys.stderr.isatty()
 
 
 def parse_orders(texts: tuple[str, ...], *, keep: tuple[str, ...] = (), room: str = ROOM) -> tuple[Order, ...]:
@@ -185,6 +195,7 @@ class ReportDesk(abc.ABC):
         failure = as_gate_error(error)
         report = self.stopped(failure)
         refusals = [refusal for order in self.orders if (refusal := _try_to_deliver(order, report)) is not None]
+        failure.told = not refusals and any(order.on_screen for order in self.orders)
         if refusals and failure.exit_code is not ExitCode.INTERNAL:
             raise refusals[0] from error
 
@@ -206,8 +217,14 @@ class Desk(ReportDesk):
         return failed_report(failure, self.policy)
 
     def close(self, report: Report) -> int:
-        """Deliver the report of a run that was judged, and return its exit code."""
+        """Deliver the report of a run that was judged, and return its exit code.
+
+        What blocks is never silent: where all reports are files, stderr has the verdict's line.
+        """
         deliver(self.orders, report)
+        if blocks(report) and all(order.to_file for order in self.orders):
+            with contextlib.suppress(OSError, ValueError):  # the exit code is the same whether or not anybody hears it
+                click.echo(f"fidelity-gate: {printable(verdict_line(report), VERDICT_LIMIT)}", err=True)
         return report.verdict.exit_code
 
 
