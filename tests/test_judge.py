@@ -21,6 +21,8 @@ from fidelity_gate.records import (
     CheckResult,
     CurvePoint,
     Depth,
+    DeviceRecord,
+    DeviceSpec,
     Direction,
     InputsSpec,
     LintSettings,
@@ -662,6 +664,24 @@ def test_findings_for_other_targets_are_refused(targets: tuple[Target, ...]) -> 
     with pytest.raises(Refused, match="linted for other targets") as caught:
         judge(policy(lint=SETTINGS, targets=targets), linted())
     assert (caught.value.where, caught.value.field) == ("measurements", "candidates.int8.targets")
+    assert caught.value.hint == "measure again with this policy"
+
+
+LAPTOP = DeviceSpec("laptop", "host-cpu", (("runs", 30),))
+
+
+@pytest.mark.parametrize(
+    "asked_for", [(), (replace(LAPTOP, use="qai_hub"),), (replace(LAPTOP, options=(("runs", 31),)),), (LAPTOP, LAPTOP)]
+)
+def test_figures_of_other_devices_are_refused(asked_for: tuple[DeviceSpec, ...]) -> None:
+    ran = DeviceRecord(LAPTOP.name, LAPTOP.use, LAPTOP.options, machine=())
+    found = measured()
+    found = replace(found, provenance=replace(found.provenance, devices=(ran,)))
+
+    assert judge(policy(devices=(LAPTOP,)), found).passed
+    with pytest.raises(Refused, match="measured with other devices") as caught:
+        judge(policy(devices=asked_for), found)
+    assert (caught.value.where, caught.value.field) == ("measurements", "devices")
     assert caught.value.hint == "measure again with this policy"
 
 
