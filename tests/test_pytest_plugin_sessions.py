@@ -218,6 +218,22 @@ def test_an_option_that_nothing_listens_to_is_a_usage_error(session, measuring, 
     result.stderr.fnmatch_lines(["*--fg-candidate was given, and nothing asks for the gate: add --fidelity-gate"])
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("int9=a.bin", "*--fg-candidate: 'int9' is not a candidate of this policy*"),
+        ("a.bin", "*--fg-candidate: 'a.bin' is not NAME=PATH (--fg-candidate int8=*"),
+    ],
+)
+def test_a_mistake_in_an_option_is_told_by_the_option_that_was_given(session, measuring, given, said) -> None:
+    result = session("--fidelity-gate", f"--fg-candidate={given}")
+
+    assert result.ret != 0
+    told = result.stdout.str() + result.stderr.str()
+    pytest.LineMatcher(told.splitlines()).fnmatch_lines([said])
+    assert " --candidate" not in told
+
+
 def test_without_the_plugin_the_option_is_unknown(session, measuring) -> None:
     if not INSTALLED:
         pytest.skip("the plugin is not installed as an entry point")

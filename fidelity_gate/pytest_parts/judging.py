@@ -6,6 +6,7 @@ import contextlib
 import copy
 import hashlib
 import os
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from fidelity_gate.records import InputsSpec, MeasurementSet, Policy, Report
 
 _CHUNK = 2**20
+_OPTION = re.compile(r"--(reference|candidate|inputs)\b")
 T = TypeVar("T")
 
 
@@ -64,9 +66,12 @@ class Judging:
 
         if source.measurements:
             return stages.prepare_for(source.policy, measurements_file.read(source.measurements))
-        policy = stages.prepare(
-            source.policy, reference=source.reference, candidates=source.candidates, inputs=source.inputs
-        )
+        try:
+            policy = stages.prepare(
+                source.policy, reference=source.reference, candidates=source.candidates, inputs=source.inputs
+            )
+        except GateError as error:
+            raise _in_words_of_pytest(error) from None
         return self._with_its_past(policy)
 
     def _with_its_past(self, policy: Policy) -> Policy:
@@ -143,6 +148,13 @@ def _kept(
     if isinstance(known, GateError):
         raise copy.copy(known)  # a fresh one, or its traceback would grow with every test that asks
     return known
+
+
+def _in_words_of_pytest(error: GateError) -> GateError:
+    """Return the error with the options as a session takes them: `--fg-candidate`, not `--candidate`."""
+    told = copy.copy(error)
+    told.field, told.hint = (_OPTION.sub(r"--fg-\1", text) for text in (error.field, error.hint))
+    return told
 
 
 def _judged(policy: Policy, measured: MeasurementSet) -> Report:
