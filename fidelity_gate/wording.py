@@ -168,6 +168,14 @@ def behind(report: Report, result: CheckResult) -> Measurement | None:
     return next((one for one in measurements if key_of(one.metric, one.options, one.candidate) == key), None)
 
 
+def worst_probe_of(report: Report, result: CheckResult) -> int | None:
+    """Return the row of the worst probe; None where there is none, because all probes are equally good."""
+    measurement = behind(report, result)
+    if measurement is not None and len(set(measurement.values)) == 1:
+        return None
+    return result.worst_probe
+
+
 def findings_from(linted: Linted, least: Severity) -> tuple[Finding, ...]:
     """Return the findings of a severity and of the worse one, in their order."""
     counted = (Severity.ERROR,) if least is Severity.ERROR else (Severity.ERROR, Severity.WARN)
@@ -190,9 +198,9 @@ def finding_text(finding: Finding) -> str:
     return printable(f"{finding.code}{place}: {finding.message}{target}", FINDING_LIMIT)
 
 
-def finding_lines(findings: tuple[Finding, ...]) -> list[str]:
+def finding_lines(findings: tuple[Finding, ...], most: int = MOST_FINDINGS) -> list[str]:
     """Return a line for each of the first findings, and one that says where the others are told."""
-    lines = [f"{finding.severity.value} {finding_text(finding)}" for finding in findings[:MOST_FINDINGS]]
+    lines = [f"{finding.severity.value} {finding_text(finding)}" for finding in findings[:most]]
     more = len(findings) - len(lines)
     return [*lines, f"and {more} more: fidelity-gate lint {printable(findings[0].model)}"] if more else lines
 

@@ -524,6 +524,9 @@ def test_no_more_than_ten_are_shown_and_the_rest_is_counted():
     shown = [line for line in lines if line.startswith(("  error FG998", "  warn FG998"))]
     assert len(shown) == MOST_FINDINGS == 10
     assert "  and 15 more: fidelity-gate lint int8.onnx" in lines
+    assert finding_lines(report(8).measured.candidates[0].linted.findings, 3)[3:] == [
+        "and 5 more: fidelity-gate lint int8.onnx"
+    ]
     assert len(finding_lines(report(10).measured.candidates[0].linted.findings)) == 10
 
 

@@ -109,12 +109,25 @@ def test_the_table_shows_failures_first_then_what_was_not_measured_then_warnings
 def test_the_table_says_observed_required_margin_and_the_worst_probe() -> None:
     text = Terminal().render(blocked())
 
-    assert re.search(r"fail +carry-fidelity +int4 +0\.969996 +>= 0\.97 +-4e-06 +#0\n", text)
+    assert re.search(r"fail +carry-fidelity +int4 +0\.969996 +>= 0\.97 +-4e-06\n", text)
     assert re.search(r"pass +fits +int8@soc-8mb +8 MiB +<= 8 MiB +\+0 B\n", text)
     assert re.search(r"fail +fits +int4@soc-8mb +8\.0+\d* MiB +<= 8 MiB +-1 B\n", text)
     assert "(8.389 MB)" in text
     assert "halting int8: not measured: halt_agreement was not measured with these options" in text
     assert "quiet" not in text
+
+
+def test_where_all_probes_are_equal_none_of_them_is_the_worst() -> None:
+    made, data = policy(), measured(measurement((0.98, 0.98)))
+    row = next(
+        line for line in Terminal().render(Report(judge(made, data), made, data)).splitlines() if ">= 0.97" in line
+    )
+    assert "#" not in row
+    data = measured(measurement((0.98, 0.975)))
+    row = next(
+        line for line in Terminal().render(Report(judge(made, data), made, data)).splitlines() if ">= 0.97" in line
+    )
+    assert row.endswith("#1")
 
 
 def test_a_figure_is_never_rounded_onto_the_wrong_side_of_its_bound() -> None:
@@ -218,7 +231,6 @@ def test_blocking_outcomes_are_failures_with_a_message_and_a_body() -> None:
         "carry-fidelity int4: 0.969996 < 0.97",
         "metric carry_fidelity",
         "aggregate mean",
-        "worst probe 0",
     ]
     assert "required max: target.sram = 8 MiB" in named["sudoku-release.int4.soc-8mb", "fits"].find("failure").text
     assert named["sudoku-release.int8", "halting"].find("failure").get("type") == "not-measured"

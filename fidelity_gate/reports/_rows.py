@@ -8,7 +8,7 @@ from fidelity_gate.bounds import mean
 from fidelity_gate.records import MeasureStatus, Outcome
 from fidelity_gate.text import printable
 from fidelity_gate.units import format_against, format_value
-from fidelity_gate.wording import figure, requirement, subject
+from fidelity_gate.wording import figure, requirement, subject, worst_probe_of
 
 if TYPE_CHECKING:
     from fidelity_gate.records import CheckResult, Measurement, MeasurementSet, NoiseFloor, Policy, Report
@@ -36,8 +36,9 @@ def shown(report: Report) -> list[CheckResult]:
     return sorted((one for one in report.verdict.results if one.outcome is not Outcome.OFF), key=_rank)
 
 
-def cells(result: CheckResult) -> tuple[str, ...]:
+def cells(report: Report, result: CheckResult) -> tuple[str, ...]:
     """Return the texts of a check's row, one for each of `COLUMNS`."""
+    worst = worst_probe_of(report, result)
     observed = margin = "-"
     if result.observed is not None:
         observed = figure(result.observed, result.bound, result.unit, exact=result.compared is None)
@@ -50,7 +51,7 @@ def cells(result: CheckResult) -> tuple[str, ...]:
         observed,
         _required(result),
         margin,
-        "" if result.worst_probe is None else f"#{result.worst_probe}",
+        "" if worst is None else f"#{worst}",
     )
 
 

@@ -23,6 +23,7 @@ from fidelity_gate.wording import (
     headline,
     told_of,
     verdict_line,
+    worst_probe_of,
 )
 
 if TYPE_CHECKING:
@@ -94,7 +95,8 @@ def _body(result: CheckResult, said: str, report: Report) -> str:
     check, detail = result.check, detail_of(report, result)
     facts = [f"metric {check.metric}", *(f"{name} {value}" for name, value in check.options)]
     facts += [f"aggregate {check.aggregate.value}"] if check.aggregate else []
-    facts += [f"worst probe {result.worst_probe}"] if result.worst_probe is not None else []
+    worst = worst_probe_of(report, result)
+    facts += [f"worst probe {worst}"] if worst is not None else []
     facts += [f"measured {detail}"] if detail else []
     facts += [f"required {check.bound.text}"] if check.bound.text else []
     facts += [f"policy {check.place}"] if check.place.file else []

@@ -119,7 +119,7 @@ def _checks(page: Page, report: Report) -> None:
     header = ["verdict", *COLUMNS]
     align = ["---", "---", "---", "---:", "---:", "---:", "---:"]
     page.add([table_row(header), table_row(align)])
-    page.rows([table_row([_mark(one), *map(escaped, cells(one))]) for one in results], "rows")
+    page.rows([table_row([_mark(one), *map(escaped, cells(report, one))]) for one in results], "rows")
 
 
 def table_row(texts: list[str]) -> str:

@@ -86,7 +86,7 @@ class Terminal:
         for line in _heading(report):
             _line(console, line)
         if results:
-            console.print(self._table(results))
+            console.print(self._table(report, results))
         places = Places(report)
         for result in results:
             detail, device = places.detail(result), device_of(result)
@@ -100,12 +100,12 @@ class Terminal:
             _line(console, line)
         _line(console, verdict_line(report), "bold red" if blocks(report) else "bold green")
 
-    def _table(self, results: list[CheckResult]) -> Table:
+    def _table(self, report: Report, results: list[CheckResult]) -> Table:
         from rich import box
         from rich.table import Table
         from rich.text import Text
 
-        rows = [tuple(map(_stacked, cells(result))) for result in results]
+        rows = [tuple(map(_stacked, cells(report, result))) for result in results]
         fit = _fitted(self.width, rows, max(len(result.outcome.value) for result in results))
         table = Table(
             box=box.SIMPLE_HEAD if self.unicode else box.ASCII,

@@ -12,7 +12,7 @@ from fidelity_gate.reports.html.margins import bar_of
 from fidelity_gate.reports.html.outcomes import MARKS, UNDECIDED, blocks, rank, tallies
 from fidelity_gate.text import printable
 from fidelity_gate.units import format_value
-from fidelity_gate.wording import detail_with_device, finding_lines, findings_behind, simulated_devices
+from fidelity_gate.wording import detail_with_device, finding_lines, findings_behind, simulated_devices, worst_probe_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -139,7 +139,7 @@ def _group(
 def _row(index: Index, result: CheckResult, pictures: Mapping[tuple[str, int], str]) -> Row:
     check = result.check
     margin = margin_of(result)
-    probe = result.worst_probe
+    probe = worst_probe_of(index.report, result)
     return Row(
         mark=MARKS[result.outcome],
         id=check.id,
@@ -174,7 +174,7 @@ def _details(index: Index, result: CheckResult) -> tuple[str, ...]:
     detail = [printable(said, DETAIL)] if said else []
     findings = findings_behind(index.report, result)
     if findings:
-        detail = [f"{len(findings):,} findings", *finding_lines(findings[:MOST_FINDINGS])]
+        detail = [f"{len(findings):,} findings", *finding_lines(findings, MOST_FINDINGS)]
     return (*_past(result.compared, result.unit), *detail)
 
 
