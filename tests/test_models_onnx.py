@@ -115,7 +115,7 @@ def test_tensors_elsewhere_count_as_they_are_said_to_and_the_notes_say_so(tmp_pa
     assert any("lie in other files, which were not read" in note for note in found.facts.notes)
     told = next(note for note in found.facts.notes if "to have them in one file" in note)
     assert "torch.onnx.export(..., external_data=False)" in told
-    assert "save_as_external_data=False" in told
+    assert "onnx.save(onnx.load(FILE), NEW)" in told
     assert found.step_graph().constants["w"].external.location == "w.bin"
     with pytest.raises(ModelRefused, match=r"another file.*external_data=False"):
         found.stored_weights().dense("w")

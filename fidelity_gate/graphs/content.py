@@ -22,10 +22,7 @@ if TYPE_CHECKING:
 LARGEST_DIMENSION = 1 << 40
 MOST_VALUES = 1 << 56  # numpy counts bytes in 63 bits, even those of a tensor that has none
 MOST_DIMENSIONS = 24  # numpy has 32 before version 2, and some are split here
-ONE_FILE = (
-    "export with torch.onnx.export(..., external_data=False), or write it again as one file: "
-    "onnx.save(onnx.load(FILE), NEW, save_as_external_data=False)"
-)
+ONE_FILE = "torch.onnx.export(..., external_data=False), or onnx.save(onnx.load(FILE), NEW)"  # a message is cut at 200
 _TYPED = ("float_data", "int32_data", "string_data", "int64_data", "double_data", "uint64_data")
 _NUMPY_OF_TYPED = {
     "float_data": "<f4",

@@ -31,7 +31,10 @@ class ExternalDataUnpinned:
         "The model file's own digest does not cover the weights: another data file beside it, from another checkpoint "
         "or half copied, makes another model of the same name."
     )
-    fix: ClassVar[str] = "Save the weights inside the file, or add a checksum to each tensor's external data."
+    fix: ClassVar[str] = (
+        "Save the weights inside the file (torch.onnx.export with external_data=False), or add a checksum to each "
+        "tensor's external data."
+    )
     needs: ClassVar[tuple[Need, ...]] = (Need.GRAPH,)
 
     def check(self, subject: Subject) -> Iterator[Found]:
