@@ -181,6 +181,11 @@ def test_a_reference_that_was_not_measured_is_said_and_blocks_nothing(reference)
     assert "; reference not measured: " in found.detail
 
 
+def test_a_reference_that_is_no_step_graph_is_told_in_few_words():
+    gap = "not a step graph (export it first: fidelity-gate export MODEL -o STEP.onnx)"
+    assert latency_of(ran(), ran(gap=gap)).detail.endswith("not a step graph")
+
+
 @pytest.mark.parametrize(
     ("changes", "warned"),
     [

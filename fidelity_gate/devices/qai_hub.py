@@ -181,7 +181,7 @@ class QaiHub:
 def _step_graph(workload: Workload) -> StepFile:
     if workload.graph is None:
         hint = "export it first: fidelity-gate export MODEL -o STEP.onnx"
-        raise NotMeasured(f"{workload.facts.file_format} files do not run at AI Hub, step graphs do", hint=hint)
+        raise NotMeasured("not a step graph", hint=hint)
     return workload.graph
 
 

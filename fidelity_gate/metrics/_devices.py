@@ -108,5 +108,10 @@ def beside(reference: ModelRecord, device: str, unit: str, read: Callable[[Devic
     try:
         found = read(run_on(reference, device))
     except NotMeasured as error:
-        return f"reference not measured: {error.what}"
+        return not_beside(error)
     return f"reference {format_value(found, unit)}"
+
+
+def not_beside(error: NotMeasured) -> str:
+    """Return why there is no figure of the reference, without how to export it: that stands in every line."""
+    return f"reference not measured: {error.what.partition(' (export it first')[0]}"

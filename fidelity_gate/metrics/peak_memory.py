@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from fidelity_gate.errors import NotMeasured
-from fidelity_gate.metrics._devices import label, run_on
+from fidelity_gate.metrics._devices import label, not_beside, run_on
 from fidelity_gate.records import Direction, Evidence, Measured
 from fidelity_gate.units import format_value
 
@@ -56,7 +56,7 @@ class PeakMemory:
         try:
             ours = self._bytes(_memory_of(run_on(reference, self.device)))
         except NotMeasured as error:
-            return f"reference not measured: {error.what}"
+            return not_beside(error)
         return f"reference {self.of} {format_value(ours, self.unit)}"
 
 
