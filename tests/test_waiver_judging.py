@@ -210,6 +210,12 @@ def test_what_needs_no_file_is_refused_before_one_is_opened(kind: str) -> None:
         refuse_stale(made, DAY)
 
 
+def test_a_waiver_of_another_file_is_refused_while_others_are_still_measured() -> None:
+    made, said = REFUSED["another file"]
+    with pytest.raises(PolicyError, match=said):
+        missed(made, measured(sram(99.0)))
+
+
 def test_a_policy_whose_candidates_come_later_is_not_told_that_its_waivers_match_none() -> None:
     refuse_stale(replace(waiving(), candidates=()), DAY)
     with pytest.raises(PolicyError, match="is the second one"):
