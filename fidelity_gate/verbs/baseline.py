@@ -12,7 +12,8 @@ import click
 from fidelity_gate.errors import Refused, UsageError
 from fidelity_gate.text import printable, quiet_json
 from fidelity_gate.verbs.keeping import checked_revision
-from fidelity_gate.verbs.orders import now, refuse_overwriting, write_stdout
+from fidelity_gate.verbs.orders import now, refuse_overwriting
+from fidelity_gate.verbs.stdout import write_stdout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

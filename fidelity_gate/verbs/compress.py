@@ -206,6 +206,6 @@ def _write(made: Artifact | OnnxArtifact, target: str) -> tuple[bytes, str]:
 
 
 def _say(text: str) -> None:
-    from fidelity_gate.verbs.orders import write_stdout
+    from fidelity_gate.verbs.stdout import write_stdout
 
     write_stdout(text + "\n")

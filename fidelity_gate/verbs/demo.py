@@ -14,8 +14,9 @@ from fidelity_gate import measurements_file
 from fidelity_gate.errors import ExitCode, UsageError
 from fidelity_gate.files import write_atomically
 from fidelity_gate.records import Outcome
-from fidelity_gate.verbs.orders import Desk, parse_orders, write_stdout
+from fidelity_gate.verbs.orders import Desk, parse_orders
 from fidelity_gate.verbs.stages import judged, measure, prepare
+from fidelity_gate.verbs.stdout import write_stdout
 
 if TYPE_CHECKING:
     from fidelity_gate.records import Policy, Verdict

@@ -17,7 +17,7 @@ from fidelity_gate.errors import GateError, NotMeasured, UsageError
 from fidelity_gate.text import printable
 from fidelity_gate.verbs.columns import columns
 from fidelity_gate.verbs.devices_given import profiles_of
-from fidelity_gate.verbs.orders import write_stdout
+from fidelity_gate.verbs.stdout import write_stdout
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -17,7 +17,8 @@ from fidelity_gate.device_records.saved import CLOCKS_APART, Origin, SavedProfil
 from fidelity_gate.errors import NotMeasured, Refused, UsageError
 from fidelity_gate.text import printable
 from fidelity_gate.verbs.devices_given import hashed, recorded_from, run_in
-from fidelity_gate.verbs.orders import refuse_overwriting, write_stdout
+from fidelity_gate.verbs.orders import refuse_overwriting
+from fidelity_gate.verbs.stdout import write_stdout
 from fidelity_gate.wording import counted
 
 if TYPE_CHECKING:

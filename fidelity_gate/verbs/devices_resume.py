@@ -8,7 +8,8 @@ from fidelity_gate.errors import UsageError
 from fidelity_gate.text import printable
 from fidelity_gate.units import format_value
 from fidelity_gate.verbs.devices_record import JOB_ID, Word, of_job, save, word_options
-from fidelity_gate.verbs.orders import refuse_overwriting, write_stdout
+from fidelity_gate.verbs.orders import refuse_overwriting
+from fidelity_gate.verbs.stdout import write_stdout
 
 EPILOG = """\b
 Examples:

@@ -11,7 +11,7 @@ from fidelity_gate.errors import NotMeasured, UsageError
 from fidelity_gate.registry import unknown
 from fidelity_gate.verbs.devices_budgets import MEMORY, SIZE, STATISTICS, STEP, Budget, Reading, exit_code
 from fidelity_gate.verbs.devices_given import Filter, profiles_of
-from fidelity_gate.verbs.orders import write_stdout
+from fidelity_gate.verbs.stdout import write_stdout
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -17,7 +17,7 @@ import click
 
 from fidelity_gate.errors import UsageError
 from fidelity_gate.text import printable
-from fidelity_gate.verbs.orders import write_stdout
+from fidelity_gate.verbs.stdout import write_stdout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

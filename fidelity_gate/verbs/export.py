@@ -18,8 +18,8 @@ from fidelity_gate.text import printable
 from fidelity_gate.verbs.columns import columns
 from fidelity_gate.verbs.export_targets import orders
 from fidelity_gate.verbs.given_inputs import given_inputs
-from fidelity_gate.verbs.orders import write_stdout
 from fidelity_gate.verbs.progress import Bar
+from fidelity_gate.verbs.stdout import write_stdout
 
 if TYPE_CHECKING:
     from fidelity_gate.exporting.step import ExportedStep

@@ -11,7 +11,7 @@ import click
 
 from fidelity_gate.errors import Refused, UsageError
 from fidelity_gate.text import printable, quiet_json
-from fidelity_gate.verbs.orders import write_stdout
+from fidelity_gate.verbs.stdout import write_stdout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

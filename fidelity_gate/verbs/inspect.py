@@ -10,7 +10,7 @@ import click
 
 from fidelity_gate.errors import UsageError
 from fidelity_gate.verbs.given_model import given_model
-from fidelity_gate.verbs.orders import write_stdout
+from fidelity_gate.verbs.stdout import write_stdout
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,8 +12,9 @@ import click
 from fidelity_gate import __version__
 from fidelity_gate.errors import ExitCode, PolicyError, UsageError
 from fidelity_gate.records import LintReport, LintSettings, Severity
-from fidelity_gate.verbs.orders import ReportDesk, deliver, now, parse_orders, write_stdout
+from fidelity_gate.verbs.orders import ReportDesk, deliver, now, parse_orders
 from fidelity_gate.verbs.reporting import ReportingCommand, report_option
+from fidelity_gate.verbs.stdout import write_stdout
 
 if TYPE_CHECKING:
     from fidelity_gate.analysis.linting import ChosenRule

@@ -23,6 +23,7 @@ from fidelity_gate.files import delete_stale, write_atomically
 from fidelity_gate.records import Outcome, Report, Verdict
 from fidelity_gate.text import printable
 from fidelity_gate.verbs.failures import as_gate_error
+from fidelity_gate.verbs.stdout import STDOUT, write_stdout
 from fidelity_gate.wording import blocks, verdict_line
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from fidelity_gate.protocols import ComparisonReporter, LintReporter, Reporter
     from fidelity_gate.records import Comparison, LintReport, MeasurementSet, Policy
 
-STDOUT = "-"
 DEFAULT = ("terminal",)
 OPTION = "--report"
 ROOM = "reports"
@@ -151,17 +151,6 @@ def deliver(orders: tuple[Order, ...], report: Report | LintReport | Comparison)
             _write_and_read_back(order.destination, text)
         else:
             write_stdout(text)
-
-
-def write_stdout(text: str) -> None:
-    """Write to standard output now, in whatever encoding it has; raises ReportNotWritten."""
-    stream = sys.stdout
-    encoding = stream.encoding or "utf-8"
-    try:
-        stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
-        stream.flush()
-    except (OSError, ValueError) as error:  # a full disk, a closed pipe, a closed stream
-        raise ReportNotWritten(f"cannot be written: {error}", where="standard output") from error
 
 
 @dataclass(slots=True)

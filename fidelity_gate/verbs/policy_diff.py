@@ -10,8 +10,8 @@ import click
 from fidelity_gate.errors import ExitCode
 from fidelity_gate.text import printable, quiet_json
 from fidelity_gate.verbs.columns import columns
-from fidelity_gate.verbs.orders import write_stdout
 from fidelity_gate.verbs.policy_files import counted, sound
+from fidelity_gate.verbs.stdout import write_stdout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

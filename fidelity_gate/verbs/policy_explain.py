@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from fidelity_gate.text import printable
-from fidelity_gate.verbs.orders import write_stdout
 from fidelity_gate.verbs.policy_files import sound
+from fidelity_gate.verbs.stdout import write_stdout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -10,8 +10,8 @@ import click
 
 from fidelity_gate.errors import UsageError
 from fidelity_gate.text import printable
-from fidelity_gate.verbs.orders import STDOUT, write_stdout
 from fidelity_gate.verbs.policy_files import SUFFIXES
+from fidelity_gate.verbs.stdout import STDOUT, write_stdout
 
 STARTER = "starter.yaml"
 THIS_FILE = "THIS_FILE"  # what the starter calls itself

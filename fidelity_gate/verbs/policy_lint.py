@@ -8,8 +8,9 @@ import click
 
 from fidelity_gate.errors import ExitCode, GateError
 from fidelity_gate.text import printable
-from fidelity_gate.verbs.orders import now, write_stdout
+from fidelity_gate.verbs.orders import now
 from fidelity_gate.verbs.policy_files import counted, examined, policies_in
+from fidelity_gate.verbs.stdout import write_stdout
 from fidelity_gate.waiving import refuse_stale
 
 if TYPE_CHECKING:

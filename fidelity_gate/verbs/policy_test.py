@@ -10,8 +10,8 @@ import click
 
 from fidelity_gate.errors import ExitCode, GateError, PolicyError, UsageError
 from fidelity_gate.text import printable
-from fidelity_gate.verbs.orders import write_stdout
 from fidelity_gate.verbs.policy_files import counted, expectations_in, sound
+from fidelity_gate.verbs.stdout import write_stdout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

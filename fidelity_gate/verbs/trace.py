@@ -17,7 +17,7 @@ from fidelity_gate.files import delete_stale, head
 from fidelity_gate.records import Depth, RunSpec
 from fidelity_gate.verbs.given_inputs import given_inputs
 from fidelity_gate.verbs.given_model import given_model
-from fidelity_gate.verbs.orders import write_stdout
+from fidelity_gate.verbs.stdout import write_stdout
 
 if TYPE_CHECKING:
     from fidelity_gate.protocols import OpenedModel

@@ -12,7 +12,7 @@ import click
 from fidelity_gate.errors import Refused, UsageError
 from fidelity_gate.files import write_atomically
 from fidelity_gate.text import printable
-from fidelity_gate.verbs.orders import write_stdout
+from fidelity_gate.verbs.stdout import write_stdout
 
 if TYPE_CHECKING:
     from fidelity_gate.records import CheckResult, Report

@@ -11,8 +11,8 @@ import click
 from fidelity_gate.errors import UsageError
 from fidelity_gate.units import format_value
 from fidelity_gate.verbs.columns import columns
-from fidelity_gate.verbs.orders import write_stdout
 from fidelity_gate.verbs.progress import Bar
+from fidelity_gate.verbs.stdout import write_stdout
 from fidelity_gate.zoo.catalog import entry, names
 from fidelity_gate.zoo.recipe import TrainingRecipe
 
