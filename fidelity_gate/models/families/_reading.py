@@ -83,7 +83,7 @@ class Reading:
             raise ModelRefused(
                 what,
                 field="num_heads",
-                hint="model: {num_heads: N} in the policy; inspect, lint, compress: --model num_heads=N",
+                hint="model: {num_heads: N} in a policy, --model num_heads=N elsewhere",
             )
         return self.whole("num_heads")
 
