@@ -210,6 +210,18 @@ def test_what_needs_no_file_is_refused_before_one_is_opened(kind: str) -> None:
         refuse_stale(made, DAY)
 
 
+def test_a_waiver_may_end_on_the_day_it_is_made() -> None:
+    made = waiving(replace(WAIVER, expires=WAIVER.created))
+    assert judge(made, MISSED, day=WAIVER.created).passed
+
+
+def test_a_file_is_named_by_twelve_digits() -> None:
+    made, _ = REFUSED["another file"]
+    digest = MISSED.candidates[0].facts.digest
+    with pytest.raises(PolicyError, match=rf"int8 is {digest[:12]}\.\.\. now"):
+        judge(made, MISSED, day=DAY)
+
+
 def test_a_waiver_of_another_file_is_refused_while_others_are_still_measured() -> None:
     made, said = REFUSED["another file"]
     with pytest.raises(PolicyError, match=said):
