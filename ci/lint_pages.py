@@ -6,10 +6,10 @@ Everything on a page comes from the rule's class, so that `lint --explain` and t
 from __future__ import annotations
 
 import ast
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ci import made_pages
 from fidelity_gate import registry
 from fidelity_gate.analysis.explaining import GROUPS, NEEDS, documented, options_of
 from fidelity_gate.analysis.linting import ROOM
@@ -27,16 +27,7 @@ MADE = "<!-- Made by `make pages` from the rule's class: change that one. -->"
 
 def main() -> None:
     """Write every page that is not as it should be, and delete those of rules that are gone."""
-    wanted = pages()
-    for path in sorted({*FOLDER.glob("*.md"), *wanted}):
-        if path not in wanted:
-            path.unlink()
-        elif not path.exists() or path.read_text(encoding="utf-8") != wanted[path]:
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(wanted[path], encoding="utf-8")
-        else:
-            continue
-        sys.stdout.write(f"{path.relative_to(ROOT)}\n")
+    made_pages.write(pages(), FOLDER)
 
 
 def pages() -> dict[Path, str]:

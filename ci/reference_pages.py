@@ -7,11 +7,10 @@ program.
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ci import reference_cli, reference_policy, reference_rooms
+from ci import made_pages, reference_cli, reference_policy, reference_rooms
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,16 +34,7 @@ WRITERS: dict[str, Callable[[], str]] = {
 
 def main() -> None:
     """Write every page that is not as it should be, and delete those that nobody makes."""
-    wanted = pages()
-    for path in sorted({*FOLDER.glob("*.md"), *wanted}):
-        if path not in wanted:
-            path.unlink()
-        elif not path.exists() or path.read_text(encoding="utf-8") != wanted[path]:
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(wanted[path], encoding="utf-8")
-        else:
-            continue
-        sys.stdout.write(f"{path.relative_to(ROOT)}\n")
+    made_pages.write(pages(), FOLDER)
 
 
 def pages() -> dict[Path, str]:

@@ -144,9 +144,8 @@ def _policy(
 ) -> Policy:
     """Return the policy that the arguments are, read as strictly as one in a file."""
     from fidelity_gate.errors import UsageError
-    from fidelity_gate.inputs.opening import from_path
     from fidelity_gate.policy.loading import Overrides, load_policy_text
-    from fidelity_gate.zoo.paths import is_zoo, resolve
+    from fidelity_gate.zoo.paths import asked_rows, resolve
 
     reference, candidate, inputs = paths["reference"], paths["candidate"], paths["inputs"]
     checks = {
@@ -170,7 +169,7 @@ def _policy(
         "minimum_probes": minimum_probes,
         "checks": checks,
     }
-    given = inputs if is_zoo(inputs) else from_path(inputs)
+    given = asked_rows(inputs)
     overrides = Overrides(reference, ((_name(candidate), candidate),), given)
     return resolve(load_policy_text(json.dumps(written, default=float), NAME, overrides))
 

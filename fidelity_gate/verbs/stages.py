@@ -39,13 +39,10 @@ def prepare(path: str, *, reference: str | None, candidates: tuple[str, ...], in
         UsageError: a `--candidate` that is not NAME=PATH.
         PolicyError: the policy is wrong.
     """
-    from fidelity_gate.inputs.opening import from_path
     from fidelity_gate.policy.loading import Overrides, load_policy
-    from fidelity_gate.zoo.paths import is_zoo, resolve, spelled
+    from fidelity_gate.zoo.paths import asked_rows, resolve
 
-    # The policy room knows files and whole sets of the zoo by itself; sources and their keys are the inputs room's.
-    by_source = bool(inputs) and (not is_zoo(inputs) or "," in str(inputs))
-    given = from_path(spelled(str(inputs), "evaluation")) if by_source else inputs
+    given = asked_rows(inputs) if inputs else inputs
     policy = resolve(load_policy(path, Overrides(reference, tuple(_named(text) for text in candidates), given)))
     refuse_stale(policy, now()[:10])  # the judge does it again; nobody has to wait for that
     return policy

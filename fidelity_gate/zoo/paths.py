@@ -52,6 +52,20 @@ def spelled(text: str, part: str) -> str:
     return f"npz:path={name if '/' in name else f'{name}/{part}'}{comma}{options}"
 
 
+def asked_rows(text: str) -> InputsSpec | str:
+    """Return inputs that are named beside a policy, as they take the place of its own.
+
+    Args:
+        text: a file, `SOURCE:key=value,...`, or rows of the zoo; a whole set of the zoo stays text, which policies know
+
+    Raises:
+        UsageError: an unknown suffix, source or option, or a value of the wrong type.
+    """
+    from fidelity_gate.inputs.opening import from_path
+
+    return text if is_zoo(text) and "," not in text else from_path(spelled(text, "evaluation"))
+
+
 def resolve(policy: Policy) -> Policy:
     """Return the policy with every path into the zoo replaced by the file's own.
 
